@@ -1,0 +1,45 @@
+# agi-sms. `make` alone prints what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.complete
+
+.PHONY: help venv check test test-fast demo lock images clean
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## the virtual environment in .venv, from requirements.lock
+
+$(STAMP): requirements.lock pyproject.toml
+	@docker/make-venv $(PYTHON) .venv requirements.lock
+	@touch $@
+
+check: $(STAMP) ## ruff, mypy, import-linter, and `agi-sms check` over the examples
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/agi-sms check --config config/agi-sms.yaml
+
+test: $(STAMP) ## every test, real calls through Asterisk in Docker included
+	docker/with-engine $(BIN)/pytest $(ARGS)
+
+test-fast: $(STAMP) ## the tests that need no Docker
+	$(BIN)/pytest -m "not asterisk" $(ARGS)
+
+demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
+	docker/with-engine $(BIN)/python docker/demo/demo.py
+
+images: $(STAMP) ## build the Docker images of Asterisk, sipp and the gateway
+	docker/with-engine $(BIN)/python -m rig.images
+
+lock: ## renew requirements.lock from pyproject.toml
+	$(BIN)/pip install -q pip-tools
+	$(BIN)/pip-compile -q --extra dev --generate-hashes --strip-extras --allow-unsafe \
+	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
+	  -o requirements.lock pyproject.toml
+
+clean: ## remove the virtual environment and caches
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info
