@@ -1,0 +1,158 @@
+"""A message, the words for its state, and what came of one attempt to send it."""
+
+import enum
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+
+class Status(enum.StrEnum):
+    """Where a message stands. A final state never goes back (except that a person retries it)."""
+
+    WAITING = "waiting"  # its text is still being fetched
+    SCHEDULED = "scheduled"  # goes out at due_at
+    SENDING = "sending"  # a worker holds the lease
+    ACCEPTED = "accepted"  # the provider took it
+    DELIVERED = "delivered"  # a receipt says so
+    FAILED = "failed"  # a provider refused it for good
+    EXPIRED = "expired"  # too old to be sent
+    UNCERTAIN = "uncertain"  # it may or may not have been taken; at due_at the provider's on_uncertain decides
+    HELD = "held"  # a person decides
+    CANCELLED = "cancelled"  # a person said no
+    SKIPPED = "skipped"  # never to be sent
+
+
+class Reason(enum.StrEnum):
+    """Why a message is failed, expired, uncertain, held, cancelled or skipped."""
+
+    CALLER_WITHHELD = "caller_withheld"
+    CALLER_INVALID = "caller_invalid"
+    LANDLINE = "landline"
+    RECIPIENT_INVALID = "recipient_invalid"  # from the dialplan; configured ones are checked at load
+    DUPLICATE_IN_CALL = "duplicate_in_call"
+    CAPPED = "capped"
+    BAD_ARGUMENT = "bad_argument"  # the dialplan's delay, sender or recipients were not usable
+    EMPTY_CONTENT = "empty_content"
+    CONTENT_ERROR = "content_error"
+    TOO_LONG = "too_long"
+    TOO_OLD = "too_old"
+    REJECTED = "rejected"
+    GAVE_UP = "gave_up"  # every retry used up
+    CRASHED = "crashed"  # the gateway died between handing over and hearing the answer
+    UNANSWERED = "unanswered"  # timeout, reset or nonsense after the request was written
+    POISON = "poison"  # claimed again and again, never ended
+    PROVIDER_MISSING = "provider_missing"  # the config no longer has it
+    OPERATOR = "operator"
+
+
+class Source(enum.StrEnum):
+    """Why somebody is a recipient."""
+
+    CONFIG = "config"
+    GROUP = "group"
+    DIALPLAN = "dialplan"
+    CALLER = "caller"
+
+
+class Encoding(enum.StrEnum):
+    GSM7 = "gsm7"
+    UCS2 = "ucs2"
+
+
+FINAL = frozenset({Status.DELIVERED, Status.FAILED, Status.EXPIRED, Status.CANCELLED, Status.SKIPPED})
+CANCELLABLE = frozenset({Status.WAITING, Status.SCHEDULED, Status.UNCERTAIN, Status.HELD})
+RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.HELD, Status.CANCELLED})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Draft:
+    """One message as planned, before the outbox has decided duplicates and caps.
+
+    `recipient` is E.164, or what was received where no number could be made of it (then it is skipped).
+    `once` asks for "one per call". Times are UTC.
+    """
+
+    recipient: str
+    source: Source
+    status: Status
+    reason: Reason | None = None
+    sender: str = ""
+    text: str | None = None
+    encoding: Encoding = Encoding.GSM7
+    segments: int = 0
+    route: tuple[str, ...] = ()  # provider names, in order
+    due_at: datetime
+    expires_at: datetime
+    once: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Message:
+    """A row of the outbox."""
+
+    id: str
+    activation_id: str
+    node: str
+    call_id: str
+    recipient: str
+    source: Source
+    status: Status
+    reason: Reason | None
+    sender: str
+    text: str | None
+    encoding: Encoding
+    segments: int
+    route: tuple[str, ...]
+    created_at: datetime
+    due_at: datetime | None
+    expires_at: datetime
+    claims: int = 0
+    attempts: int = 0
+
+
+# --- what one attempt came to --------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of one submission. `code` and `detail` are the provider's own words, at most 500 characters."""
+
+    code: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Accepted(Outcome):
+    """The provider took it. `ids` are its names for the segments (often one for all)."""
+
+    ids: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rejected(Outcome):
+    """The provider refused this message for good; asking again gives the same."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Retry(Outcome):
+    """Certainly not taken, worth another try. `after` is the provider's own wish, where it gave one."""
+
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProviderDown(Outcome):
+    """Certainly not taken, and the provider takes nothing from anybody now (DNS, refused, TLS, login)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uncertain(Outcome):
+    """It may have been taken."""
+
+
+OUTCOMES: dict[type[Outcome], str] = {
+    Accepted: "accepted",
+    Rejected: "rejected",
+    Retry: "retry",
+    ProviderDown: "provider_down",
+    Uncertain: "uncertain",
+}

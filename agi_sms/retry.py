@@ -1,0 +1,109 @@
+"""What becomes of a message after an attempt: a returned decision, no I/O and no clock of its own."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+import pydantic
+
+from agi_sms import durations, message, ports
+from agi_sms.message import Reason, Status
+
+
+class Policy(pydantic.BaseModel):
+    """How patiently to try again. `jitter` is the share by which each wait is lengthened or shortened at random."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    first: durations.Duration = timedelta(seconds=30)
+    factor: float = pydantic.Field(default=2.0, ge=1.0, le=100.0)
+    longest: durations.Duration = timedelta(minutes=30)
+    attempts: int = pydantic.Field(default=8, ge=1, le=100)
+    jitter: float = pydantic.Field(default=0.2, ge=0.0, lt=1.0)
+    grace: durations.Duration = timedelta(minutes=5)  # how long an uncertain message waits for a settling receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Go:
+    """A claimed message goes to this provider."""
+
+    provider: str
+
+
+def wait(policy: Policy, rounds: int, jitter: float) -> timedelta:
+    """The pause after so many rounds through a route (1 is the first); `jitter` is from -1 to 1."""
+    doublings = min(rounds - 1, 1000)
+    try:
+        seconds = policy.first.total_seconds() * math.pow(policy.factor, doublings)
+    except OverflowError:
+        seconds = math.inf
+    seconds = min(seconds, policy.longest.total_seconds())
+    return timedelta(seconds=seconds * (1.0 + policy.jitter * jitter))
+
+
+def choose(
+    lease: ports.Lease, policy: Policy, traits: Callable[[str], ports.Provider | None], now: datetime
+) -> Go | ports.Decision:
+    """Where a claimed message goes, or how its lease ends without an attempt.
+
+    An uncertain one may only be sent again by the provider that may have it already.
+    """
+    held = lease.message
+    if lease.status_before is Status.UNCERTAIN:
+        provider = traits(lease.last_provider)
+        again = provider is not None and (provider.idempotent or provider.on_uncertain is ports.OnUncertain.RESEND)
+        if again and held.attempts < policy.attempts and now < held.expires_at:
+            return Go(provider=lease.last_provider)
+        return ports.Decision(status=Status.HELD, reason=held.reason or Reason.UNANSWERED)
+    known = [name for name in held.route if traits(name) is not None]
+    if not known:
+        return ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
+    return Go(provider=known[held.attempts % len(known)])
+
+
+def decide(
+    outcome: message.Outcome,
+    *,
+    sent: message.Message,
+    before: Status,
+    attempts: int,
+    provider: ports.Provider,
+    policy: Policy,
+    now: datetime,
+    jitter: float,
+) -> ports.Decision:
+    """What becomes of `sent` after its attempt number `attempts` (1 is the first); `jitter` is from -1 to 1.
+
+    What was certainly not taken goes to the route's next provider at once, and round again after a pause. What
+    may have been taken stays with its provider: soon again where that dedupes, else after the grace period.
+    `before` is the status it was claimed in: an attempt that certainly failed does not settle an earlier doubt.
+    """
+    doubtful = before is Status.UNCERTAIN
+    width = 1 if doubtful else max(1, len(sent.route))
+    rounds, within = divmod(attempts, width)
+    pause = timedelta(0) if within else wait(policy, max(1, rounds), jitter)
+
+    def again(after: timedelta) -> ports.Decision:
+        due_at = now + min(after, sent.expires_at - now)  # `after` is a stranger's, and may be beyond all calendars
+        if doubtful:
+            return ports.Decision(status=Status.UNCERTAIN, reason=sent.reason or Reason.UNANSWERED, due_at=due_at)
+        return ports.Decision(status=Status.SCHEDULED, due_at=due_at)
+
+    match outcome:
+        case message.Accepted():
+            return ports.Decision(status=Status.ACCEPTED)
+        case message.Rejected():
+            return ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
+        case message.Retry(after=after):
+            if rounds >= policy.attempts and not doubtful:
+                return ports.Decision(status=Status.FAILED, reason=Reason.GAVE_UP)
+            return again(pause if within else max(pause, after or timedelta(0)))
+        case message.ProviderDown():
+            return again(pause)
+        case message.Uncertain():
+            soon = wait(policy, attempts, jitter) if provider.idempotent else policy.grace
+            return ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=now + soon)
+        case _:
+            assert_never(outcome)  # type: ignore[arg-type]

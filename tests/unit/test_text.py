@@ -1,0 +1,306 @@
+"""Templates, the values they see, and senders."""
+
+import contextlib
+from datetime import UTC, datetime
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_sms import call, errors, templates, text
+
+WARSAW = ZoneInfo("Europe/Warsaw")
+
+
+def visit(**facts: object) -> call.Visit:
+    known: dict[str, object] = {"pbx": "pbx", "key": "pbx/1.2", "call_id": "1.2"}
+    return call.Visit(
+        id="v",
+        node="taxi",
+        entry=call.Entry.ARI,
+        arrived_at=datetime(2026, 7, 1, 22, 30, 15, 250, tzinfo=UTC),
+        call=call.Call(**(known | facts)),  # type: ignore[arg-type]
+    )
+
+
+def values(**facts: object) -> dict[str, object]:
+    return text.values(
+        visit(**facts),
+        node="taxi",
+        description="Taxi desk",
+        time_zone=WARSAW,
+        caller="+48601234567",
+        dialled="+48221131415",
+        diverted_from="",
+    )
+
+
+def render(source: str, **facts: object) -> str:
+    return text.Template(source, name="t").render(values(**facts))
+
+
+def fault(source: str, given: dict[str, object] | None = None) -> str:
+    """What is said about a template, found when compiling or, with values, when rendering."""
+    with pytest.raises(errors.TextError) as caught:
+        text.Template(source, name="file.txt").render(values() if given is None else given)
+    return str(caught.value)
+
+
+# --- templates ------------------------------------------------------------------------------------------------
+
+
+def test_a_text_with_everything_in_it() -> None:
+    source = (
+        "{{ caller }} {{ caller|phone }} {{ dialled }} {{ diverted_from or '-' }} {{ caller_name }} {{ call_id }} "
+        "{{ node }} {{ description }} {{ pbx }} {{ now }} {{ now.strftime('%H:%M') }} {{ ticket }} {{ var.ticket }}"
+    )
+    assert render(source, caller_name="Jan", variables={"ticket": "A7"}) == (
+        "+48601234567 +48 601 234 567 +48221131415 - Jan 1.2 taxi Taxi desk pbx 2026-07-02 00:30 00:30 A7 A7"
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("Hello\n", "Hello"),
+        ("Hello\n\n", "Hello\n"),
+        ("a\r\nb\r\n", "a\nb"),
+        ("\ufeffa", "a"),
+        ("{% if caller_name %}Hi {{ caller_name }}{% else %}Hi{% endif %}\n", "Hi"),
+        ("{{ none }}", ""),
+        ("{{ caller[3:] }} {{ caller|digits }} {{ caller|replace('+', '00') }}", "601234567 48601234567 0048601234567"),
+        ("{% set x = node|upper %}{{ x }}{# c #}", "TAXI"),
+        ("{% for part in 'a,b'.split(',') %}{{ loop.index }}{{ part }}{% endfor %}", "1a2b"),
+        ("{{ ['b', 'a']|sort|join('-') }} {{ '7'|int + 1 }} {{ 2.345|round(1) }}", "a-b 8 2.3"),
+        ("{{ missing|default('x') }} {{ 'y' if missing is defined else 'n' }} {{ var.get('q', 'z') }}", "x n z"),
+        ("{% raw %}{{ x }}{% endraw %}", "{{ x }}"),
+        ("{{ now.year }}-{{ now.hour }} {{ node.upper() }} {{ '%' }}", "2026-0 TAXI %"),
+    ],
+)
+def test_renders(source: str, expected: str) -> None:
+    assert render(source) == expected
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ("a\nb {{ x \nc", "file.txt:3: expected token 'end of print statement'"),
+        ("a\n{% if x %}\nb", "file.txt:2: Unexpected end of template"),
+        ("a\n{{ caller|centre }}", "file.txt:2: there is no filter 'centre'; there are abs, "),
+        ("{% if x is nice %}{% endif %}", "file.txt:1: there is no test 'nice'; there are "),
+        ("a\n\n{{ nope }}", "file.txt:3: 'nope' is undefined; known here: call_id, caller, caller_name, "),
+        ("\n{{ var.nope }}", "file.txt:2: the dialplan gave no variable 'nope' (given: none)"),
+        ("\n{{ nope.x }}", "file.txt:2: 'nope' is undefined"),
+        ("{{ caller.nope }}", "file.txt:1: there is no 'nope' in a text"),
+        ("{{ caller.upper }}", "file.txt:1: upper is no value; did you mean to add ()?"),
+        ("\n{{ 1/0 }}", "file.txt:2: division by zero"),
+        ("{{ caller > 3 }}", "file.txt:1: '>' not supported"),
+        ("{{ " + "(" * 3000 + "1" + ")" * 3000 + " }}", "file.txt:1: the text is nested too deep"),
+        ("x" * 10_001, "file.txt:1: the text has more than 10000 characters"),
+    ],
+)
+def test_mistakes_have_a_line_and_say_what_is_there(source: str, said: str) -> None:
+    assert fault(source).startswith(said)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "{{ 'x' * 10**9 }}",
+        "{{ 'x' * 1000000000 }}",
+        "{{ [1] * 1000000000 }}",
+        "{{ 9 ** 9 }}",
+        "{{ node ** 2 }}",
+        "{{ '%1000000000d' % 1 }}",
+        "{{ 'x'|center(1000000000) }}",
+        "{{ 'x'|indent(1000000000) }}",
+        "{{ '{:1000000000}'.format(1) }}",
+        "{{ '{0.__class__}'.format(now) }}",
+        "{{ ('{:1000000000}'|attr('format'))(1) }}",
+        "{{ 'x'.center(1000000000) }}",
+        "{{ 'x'['center'](1000000000) }}",
+        "{{ 'x'.ljust(1000000000) }}",
+        "{{ 'x'.zfill(1000000000) }}",
+        "{{ 'x'.encode() }}",
+        "{% for i in range(1000000) %}x{% endfor %}",
+        "{% for a in caller %}{% for b in caller %}x{% endfor %}{% endfor %}",
+        "{% for a in caller %}{% if a %}{% for b in caller %}x{% endfor %}{% endif %}{% endfor %}",
+        "{% for a in caller recursive %}{{ loop(a) }}{% endfor %}",
+        "{% for a in '" + "x" * 201 + "' %}{% endfor %}",
+        "{% set a = caller %}" + "{% set a = a ~ a %}" * 40 + "{{ a }}",
+        "{% set a = [caller] %}" + "{% set a = a + a %}" * 40 + "{{ a }}",
+        "{% set a = 10 %}" + "{% set a = a * a %}" * 40 + "{{ a }}",
+        "{% set a = 'x' %}" + "{% set a = a|replace('x', 'xxxxxxxxxx') %}" * 10 + "{{ a }}",
+        "{% set a = 'x' %}" + "{% set a = a.split('y') + a.split('y') %}{% set a = a|join('zzzz') %}" * 40,
+        "{% set a %}x{% endset %}",
+        "{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}",
+        "{% include 'x' %}",
+        "{% import 'x' as y %}",
+        "{% from 'x' import y %}",
+        "{% extends 'x' %}",
+        "{% block a %}{% endblock %}",
+        "{% filter upper %}x{% endfilter %}",
+        "{% with a = 1 %}{% endwith %}",
+        "{% call caller() %}{% endcall %}",
+        "{% autoescape true %}{% endautoescape %}",
+        "{{ lipsum(1000) }}",
+        "{{ cycler('a') }}",
+        "{{ namespace(a=1) }}",
+        "{{ self }}",
+        "{{ caller.__class__ }}",
+        "{{ caller['__class__'] }}",
+        "{{ now.__class__.mro() }}",
+        "{{ now.strftime.__self__ }}",
+        "{{ (now.strftime)|attr('__self__') }}",
+        "{{ var.pop('x') }}",
+        "{{ var.__init__ }}",
+        "{{ caller.split.__globals__ }}",
+        "{{ var.items.__self__ }}",
+        "{{ loop.cycle('a') }}",
+        "{{ 'x'|safe }}",
+        "{{ '" + "x" * 9000 + "' }}{{ '" + "x" * 900 + "' ~ caller_name * 2 }}",
+        "{{ 'x'|xmlattr }}",
+    ],
+)
+def test_bombs_and_escapes_are_refused(source: str) -> None:
+    said = fault(source, values(caller_name="x" * 60))
+    assert said.startswith("file.txt:1: ")
+    assert "MemoryError" not in said, "a limit has to stop it, not the machine"
+
+
+@given(st.lists(st.sampled_from(["{{ a }}", "{{ a ~ a }}", "{% for c in a %}{{ a }}{% endfor %}", "text"])), st.text())
+def test_what_is_rendered_never_exceeds_the_limit(parts: list[str], value: str) -> None:
+    template = text.Template("".join(parts[:40]), name="t")
+    with contextlib.suppress(errors.TextError):
+        assert len(template.render({"a": value * 50})) <= templates.LONGEST_RESULT
+
+
+def test_the_limit_itself() -> None:
+    template = text.Template("{% for n in 'abcd' %}{{ a }}{% endfor %}{{ b }}", name="t")
+    assert len(template.render({"a": "x" * 2500, "b": ""})) == templates.LONGEST_RESULT
+    with pytest.raises(errors.TextError, match="more than 10000 characters"):
+        template.render({"a": "x" * 2500, "b": "y"})
+
+
+@given(st.text(st.characters(codec=None)) | st.just("{{ 7 * 7 }}{% for %}"))
+def test_values_are_never_read_as_a_template(value: str) -> None:
+    assert text.Template("<{{ a }}>", name="t").render({"a": value}) == f"<{value}>"
+
+
+def test_names_are_known_before_any_call() -> None:
+    template = text.Template(
+        "{{ caller }}{{ a.b }}{{ var.c }}{{ var['d e'] }}{{ var.get('f', '') }}{% set g = 1 %}{{ g }}"
+        "{% for h in i %}{{ h }}{{ loop.index }}{% endfor %}{% if j is defined %}{{ j }}{% endif %}",
+        name="t",
+    )
+    assert template.names == {"caller", "a", "var", "i", "j"}
+    assert template.members("var") == {"c", "d e"}
+    assert text.expected(template) == {"a", "c", "d e", "i", "j"}
+
+
+def test_one_template_serves_many_calls_at_once() -> None:
+    template = text.Template("{% set x = a %}{{ x }}", name="t")
+    assert [template.render({"a": n}) for n in range(3)] == ["0", "1", "2"]
+
+
+# --- values ---------------------------------------------------------------------------------------------------
+
+
+def test_standard_names_are_what_values_gives() -> None:
+    assert set(values()) == text.STANDARD
+
+
+def test_the_dialplans_variables() -> None:
+    seen = values(variables={"ticket": "A\u200b7", "caller": "evil", "note": "a\r\nb\x00 \x1b[1mc", "long": "x" * 900})
+    assert seen["ticket"] == "A7"
+    assert seen["caller"] == "+48601234567", "ours is not taken"
+    assert isinstance(seen["var"], dict)
+    assert seen["var"]["caller"] == "evil"
+    assert seen["note"] == "a\nb [1mc"
+    assert len(str(seen["long"])) == text.LONGEST_VARIABLE
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        ("Jan  Kowalski ", "Jan Kowalski"),
+        ("a\r\nb\tc\x0bd", "a b c d"),
+        ("\u202egnp.exe\u202c", "gnp.exe"),
+        ("a\u200b\u200d\ufeffb\x00\x1b[31m", "ab[31m"),
+        ("x" * 100, "x" * 60),
+        ("\ud800a", "a"),
+        ("Zażółć\u2028ę", "Zażółć ę"),
+        ("{{ 7*7 }}", "{{ 7*7 }}"),
+    ],
+)
+def test_a_callers_name_is_cleaned_and_capped(name: str, cleaned: str) -> None:
+    assert values(caller_name=name)["caller_name"] == cleaned
+
+
+@given(st.text(st.characters(codec=None)), st.dictionaries(st.text(max_size=5), st.text(st.characters(codec=None))))
+def test_whatever_comes_from_outside_can_be_sent(name: str, variables: dict[str, str]) -> None:
+    seen = values(caller_name=name, variables=variables)
+    assert "\n" not in str(seen["caller_name"])
+    assert len(str(seen["caller_name"])) <= text.LONGEST_NAME
+    assert isinstance(seen["var"], dict)
+    for shown in (str(seen["caller_name"]), *seen["var"].values()):
+        assert shown.replace("\n", "").isprintable() or not shown.isascii()
+        shown.encode()  # raises where half a surrogate pair is left
+        assert text.measure(shown).segments >= 1
+
+
+def test_now_is_in_the_nodes_zone() -> None:
+    now = values()["now"]
+    assert isinstance(now, datetime)
+    assert now == visit().arrived_at
+    assert now.tzinfo is WARSAW
+    assert str(now) == "2026-07-02 00:30"
+
+
+def test_sample_fills_what_the_dialplan_will_give() -> None:
+    template = text.Template("{{ ticket }} {{ var.desk }} {{ caller|phone }} {{ now }}", name="t")
+    seen = text.sample(template, node="taxi", time_zone=WARSAW, variables={"desk": "7"})
+    assert template.render(seen) == "12345 7 +48 601 234 567 2026-11-23 14:05"
+    assert set(seen) == text.STANDARD | {"ticket", "desk"}
+
+
+# --- senders --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("sender", ["", "ACME", "Taxi 24", "A.B-C&D_E+1", "+48221131415", "123", "12345678", "a" * 11])
+def test_senders_that_are_fine(sender: str) -> None:
+    assert text.sender_fault(sender) is None
+
+
+@pytest.mark.parametrize(
+    ("sender", "said"),
+    [
+        ("A" * 12, "has 12 characters; a name as sender has at most 11"),
+        ("48221131415", "write it as +48221131415"),
+        ("0048 22 113 14 15", "write it as +48221131415"),
+        ("12", "short code (3 to 8 digits)"),
+        ("1" * 16, "international format (+ and 7 to 15 digits)"),
+        ("+0123456789", "nor a short code"),
+        ("Łódź", "has 'Ł' in it"),
+        ("A\n", "has spaces around it; write 'A'"),
+        (" A", "has spaces around it; write 'A'"),
+        ("A\x00B", "has '\\x00' in it"),
+        ("A\r\nB", "has '\\r' in it"),
+        ("1.2.x"[:4] + "_", "has no letter in it"),
+        ("x" * 5000, "has 5000 characters"),
+    ],
+)
+def test_senders_that_are_not(sender: str, said: str) -> None:
+    found = text.sender_fault(sender)
+    assert found is not None
+    assert said in found
+    assert len(found) < 200
+
+
+@given(st.text())
+def test_a_sender_that_passes_fits_the_protocol(sender: str) -> None:
+    if text.sender_fault(sender) is None:
+        assert sender.isascii()
+        assert sender.isprintable()
+        assert len(sender) <= 11 or sender.startswith("+")
