@@ -1,0 +1,133 @@
+"""What was, and what a person decides about it: history, one message's story, cancel and retry."""
+
+import sqlite3
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from agi_sms import ids, message, ports
+from agi_sms.outbox import queries, rows
+
+SQL = queries.load("sqlite")
+SHORTEST_END = 3  # digits of a number's end
+_SPACERS = str.maketrans("", "", " -./()")
+
+
+def _conditions(query: ports.Query) -> tuple[str, dict[str, Any]]:
+    """The WHERE clause of a query, and its values."""
+    names: list[str] = []
+    values: dict[str, Any] = {}
+    for name in ("node", "status", "call_id", "message_id"):
+        if (value := getattr(query, name)) is not None:
+            names.append(f"if_{name}")
+            values[name] = str(value)
+    for name in ("since", "until"):
+        if (at := getattr(query, name)) is not None:
+            names.append(f"if_{name}")
+            values[name] = rows.to_ms(at)
+    if query.number is not None:
+        digits = query.number.translate(_SPACERS)
+        by_end = digits.isdecimal() and digits.isascii() and len(digits) >= SHORTEST_END
+        names.append("if_number_ends" if by_end else "if_number")
+        exact = digits if digits[1:].isdecimal() else query.number  # what is no number is looked for as it stands
+        values["number"] = exact[::-1]
+    clause = " AND ".join(f"({SQL[name]})" for name in names)
+    return (f" WHERE {clause} " if clause else " "), values
+
+
+def _select(head: str, query: ports.Query, raw: sqlite3.Connection) -> list[sqlite3.Row]:
+    where, values = _conditions(query)
+    sql = f"{SQL[head]}{where}{SQL['newest_first']}"
+    if query.limit is not None:
+        sql += " LIMIT :limit"
+        values["limit"] = max(query.limit, 0)
+    return raw.execute(sql, values).fetchall()
+
+
+def find(raw: sqlite3.Connection, query: ports.Query) -> list[message.Message]:
+    return [rows.to_message(row) for row in _select("history", query, raw)]
+
+
+def targets(raw: sqlite3.Connection, query: ports.Query) -> list[str]:
+    """The messages that a person's decision is about; none where a shortened id fits several."""
+    if query.message_id is not None:
+        named = [row["id"] for row in _select("history_ids", ports.Query(message_id=query.message_id), raw)]
+        if query.message_id not in named and len(named) > 1:
+            return []
+    return [row["id"] for row in _select("history_ids", query, raw)]
+
+
+def story(raw: sqlite3.Connection, message_id: str) -> ports.Story | None:
+    """All about one message, by its id or an end or beginning of it that fits no other."""
+    raw.execute("BEGIN")  # one state for all the statements
+    try:
+        found = find(raw, ports.Query(message_id=message_id))
+        exact = [one for one in found if one.id == message_id] or found
+        return _story(raw, exact[0]) if len(exact) == 1 else None
+    finally:
+        raw.execute("ROLLBACK")
+
+
+def _story(raw: sqlite3.Connection, one: message.Message) -> ports.Story:
+    named = {"message_id": one.id, "activation_id": one.activation_id}
+    visit = raw.execute(SQL["visit_of"], named).fetchone()
+    attempts = raw.execute(SQL["attempts"], named).fetchall()
+    family = [rows.to_message(row) for row in raw.execute(SQL["of_activation"], named)]
+    return ports.Story(
+        message=one,
+        visit=rows.to_visit(visit),
+        node_revision=visit["node_revision"],
+        returned_at=rows.maybe_at(visit["returned_at"]),
+        attempts=tuple(_attempt(raw, row) for row in attempts),
+        events=tuple(
+            ports.Event(at=rows.from_ms(row["at"]), who=row["who"], what=row["what"])
+            for row in raw.execute(SQL["events"], named)
+        ),
+        siblings=tuple(other for other in family if other.id != one.id),
+    )
+
+
+def _attempt(raw: sqlite3.Connection, row: sqlite3.Row) -> ports.Attempt:
+    names = raw.execute(SQL["provider_ids"], {"attempt_id": row["id"]})
+    return ports.Attempt(
+        id=row["id"],
+        n=row["n"],
+        provider=row["provider"],
+        started_at=rows.from_ms(row["started_at"]),
+        ended_at=rows.maybe_at(row["ended_at"]),
+        outcome=row["outcome"] or "",
+        code=row["code"],
+        detail=row["detail"],
+        provider_ids=tuple(name["provider_id"] for name in names),
+    )
+
+
+def next_due(raw: sqlite3.Connection) -> datetime | None:
+    """When claim() may next find something: a message that is due, or a lease that ran out."""
+    found = [raw.execute(SQL[name]).fetchone() for name in ("next_due", "next_lapse")]
+    return min((rows.from_ms(row["at"]) for row in found if row is not None), default=None)
+
+
+def stats(raw: sqlite3.Connection) -> dict[message.Status, int]:
+    counted = {message.Status(row["status"]): int(row["n"]) for row in raw.execute(SQL["stats"])}
+    return {status: counted.get(status, 0) for status in message.Status}
+
+
+def decide(
+    raw: sqlite3.Connection,
+    *,
+    now: datetime,
+    what: str,
+    allowed: frozenset[message.Status],
+    chosen: Sequence[str],
+    who: str,
+) -> int:
+    """Do `what` (`cancel` or `retry`) to those of the chosen whose status still allows it; how many."""
+    count = 0
+    for message_id in chosen:
+        facts = {"message_id": message_id, "now": rows.to_ms(now), "who": rows.storable(who), "what": what}
+        if raw.execute(SQL["status"], facts).fetchone()["status"] in allowed:
+            raw.execute(SQL[what], facts)
+            raw.execute(SQL["add_event"], facts | {"id": ids.new(now)})
+            count += 1
+    return count

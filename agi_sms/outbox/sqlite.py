@@ -1,0 +1,255 @@
+"""The outbox in one SQLite file: every commit synced, one writer with group commit, reads beside it."""
+
+import asyncio
+import contextlib
+import os
+import secrets
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Self, TypeVar
+
+import structlog
+
+from agi_sms import errors, message, node, ports
+from agi_sms.outbox import admission, database, history, queries, rows, work
+from agi_sms.outbox.writer import Work, Writer
+
+log = structlog.get_logger(__name__)
+
+BUSY = timedelta(seconds=5)
+PATIENCE = timedelta(seconds=30)
+SQL = queries.load("sqlite")
+owner_pid = database.owner_pid
+T = TypeVar("T")
+
+
+async def migrate(path: Path) -> None:
+    """Make the database, or bring it up to date; harmless where nothing is to be done. Raises OutboxError."""
+    path = Path(path)
+    database.prepare(path)
+    session = await _connect(path, BUSY)
+    try:
+        await database.set_up(session, path, PATIENCE)
+    finally:
+        await session.close()
+
+
+async def _connect(path: Path, busy: timedelta, *, reads_only: bool = False) -> database.Session:
+    try:
+        return await database.Session.open(path, busy=busy, reads_only=reads_only)
+    except Exception as error:
+        raise database.translate(error, path) from error
+
+
+class SqliteOutbox:
+    """`ports.Outbox` on SQLite. `SqliteOutbox.open()` makes one; what waits is lost without `close()`."""
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        clock: Callable[[], datetime],
+        writing: database.Session,
+        reading: database.Session,
+        secret: bytes,
+        lock: int | None,
+        patience: timedelta,
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._writing = writing
+        self._reading = reading
+        self._keys = rows.Keys(secret)
+        self._lock = lock
+        self._run = secrets.token_hex(8)
+        self._writer = Writer(writing, path, patience=patience)
+        self._closed = False
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        clock: Callable[[], datetime],
+        owner: bool = False,
+        busy_timeout: timedelta = BUSY,
+        patience: timedelta = PATIENCE,
+    ) -> Self:
+        """Open the database, making or migrating it.
+
+        `clock` gives aware UTC times, also from other threads. `owner` is for the one gateway that sends
+        (OutboxOwned where there is one). Where another process holds the database, each write waits
+        `busy_timeout` at a time, `patience` in all. Raises OutboxError and below, each saying what to do.
+        """
+        path = Path(path)
+        async with contextlib.AsyncExitStack() as undo:
+            database.prepare(path)
+            lock = await database.own(path) if owner else None
+            if lock is not None:
+                undo.callback(os.close, lock)
+            writing = await _connect(path, busy_timeout)
+            undo.push_async_callback(writing.close)
+            secret = await database.set_up(writing, path, patience)
+            reading = await _connect(path, busy_timeout, reads_only=True)
+            undo.pop_all()
+        return cls(
+            path=path,
+            clock=clock,
+            writing=writing,
+            reading=reading,
+            secret=secret,
+            lock=lock,
+            patience=patience,
+        )
+
+    # --- admission ---
+
+    async def admit(
+        self, activation: ports.Activation, drafts: Sequence[message.Draft], limits: Sequence[node.Limit] = ()
+    ) -> ports.Admission:
+        """Durable on return. The same (pbx, visit) again stores nothing and gives the first answer again.
+
+        One that is cancelled is carried out all the same. OutboxRefused where a value cannot be stored.
+        """
+        kept = tuple(drafts), tuple(limits)
+        return await self._writer.submit(
+            lambda raw: admission.admit(
+                raw, keys=self._keys, now=self._clock(), activation=activation, drafts=kept[0], limits=kept[1]
+            ),
+            urgent=True,
+        )
+
+    async def returned(self, activation_id: str, at: datetime) -> None:
+        """Written with the next transaction, within about a second."""
+        facts = {"activation_id": activation_id, "at": rows.to_ms(at)}
+        noting = self._writer.submit(lambda raw: raw.execute(SQL["returned"], facts).rowcount, lazy=True)
+        noting.add_done_callback(_noted)
+
+    # --- delivery ---
+
+    async def recover(self) -> ports.Recovery:
+        rescheduled = uncertain = 0
+        while True:
+            found = await self._writer.submit(lambda raw: work.recover(raw, now=self._clock(), run=self._run))
+            rescheduled += found.rescheduled
+            uncertain += found.uncertain
+            if found.rescheduled + found.uncertain < work.CHUNK:
+                return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
+
+    async def claim(self, *, limit: int, lease: timedelta) -> list[ports.Lease]:
+        """At most `work.CHUNK` at once, the longest due first."""
+        while limit > 0:
+            found = await self._claim(
+                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease)
+            )
+            if not found.more:
+                return list(found.leases)
+        return []
+
+    async def _claim(self, claiming: Work[work.Round]) -> work.Round:
+        answer = self._writer.submit(claiming)
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            answer.add_done_callback(self._give_back)  # nobody will work on these leases
+            raise
+
+    def _give_back(self, answer: "asyncio.Future[work.Round]") -> None:
+        if answer.cancelled() or answer.exception() is not None:
+            return
+        for lease in answer.result().leases:
+            decision = ports.Decision(
+                status=lease.status_before, reason=lease.message.reason, due_at=lease.message.due_at
+            )
+            with contextlib.suppress(errors.OutboxError):  # closing: recover() finds it
+                self._writer.submit(
+                    partial(work.settle, now=self._clock(), lease=lease, decision=decision)
+                ).add_done_callback(_seen)
+
+    async def next_due(self) -> datetime | None:
+        return await self._read(history.next_due)
+
+    async def begin(self, lease: ports.Lease, provider: str) -> str | None:
+        return await self._writer.submit(lambda raw: work.begin(raw, now=self._clock(), lease=lease, provider=provider))
+
+    async def finish(
+        self, lease: ports.Lease, attempt_id: str, outcome: message.Outcome, decision: ports.Decision
+    ) -> bool:
+        return await self._writer.submit(
+            lambda raw: work.finish(
+                raw, now=self._clock(), lease=lease, attempt_id=attempt_id, outcome=outcome, decision=decision
+            )
+        )
+
+    async def settle(self, lease: ports.Lease, decision: ports.Decision) -> bool:
+        return await self._writer.submit(
+            lambda raw: work.settle(raw, now=self._clock(), lease=lease, decision=decision)
+        )
+
+    # --- history and a person's decisions ---
+
+    async def history(self, query: ports.Query) -> list[message.Message]:
+        """Newest first. A shortened `message_id` (at least 4 characters) finds every message that it fits."""
+        return await self._read(lambda raw: history.find(raw, query))
+
+    async def story(self, message_id: str) -> ports.Story | None:
+        """`message_id` may be shortened where it fits one message only."""
+        return await self._read(lambda raw: history.story(raw, message_id))
+
+    async def stats(self) -> dict[message.Status, int]:
+        """How many messages are in each status, all of them named."""
+        return await self._read(history.stats)
+
+    async def cancel(self, query: ports.Query, who: str) -> int:
+        """Not what is being sent just now; nothing where a shortened id fits several messages."""
+        return await self._decide("cancel", message.CANCELLABLE, query, who)
+
+    async def retry(self, query: ports.Query, who: str) -> int:
+        """Due now, with its whole maximum age again."""
+        return await self._decide("retry", message.RETRYABLE, query, who)
+
+    async def _decide(self, what: str, allowed: frozenset[message.Status], query: ports.Query, who: str) -> int:
+        chosen = await self._read(lambda raw: history.targets(raw, query))
+        count = 0
+        for start in range(0, len(chosen), work.CHUNK):
+            part = chosen[start : start + work.CHUNK]
+            count += await self._writer.submit(
+                partial(history.decide, now=self._clock(), what=what, allowed=allowed, chosen=part, who=who)
+            )
+        return count
+
+    async def _read(self, reading: Work[T]) -> T:
+        if self._closed:
+            raise errors.OutboxError("the outbox is closed")
+        try:
+            return await self._reading.run(reading)
+        except Exception as error:
+            trouble = database.translate(error, self.path)
+            if trouble is error:
+                raise
+            raise trouble from error
+
+    async def close(self) -> None:
+        """Carry out what waits, then let go of the file. Harmless when repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            await self._writer.close()
+        finally:
+            await self._reading.close()
+            await self._writing.close()
+            if self._lock is not None:
+                os.close(self._lock)
+
+
+def _seen(answer: "asyncio.Future[bool]") -> None:
+    if not answer.cancelled():
+        answer.exception()
+
+
+def _noted(answer: "asyncio.Future[int]") -> None:
+    if not answer.cancelled() and (error := answer.exception()) is not None:
+        log.warning("the time of a call's return was not written down", error=str(error))

@@ -1,0 +1,204 @@
+-- INDEXED BY: without statistics SQLite takes the index on the status, and reads every row that waits. The WHERE clause
+-- has to name the statuses just as the partial index does.
+
+-- name: begin
+BEGIN IMMEDIATE;
+
+-- name: columns
+m.id, m.activation_id, m.node, a.call_id, m.recipient, m.source, m.status, m.reason, m.sender, m.text, m.encoding,
+m.segments, m.route, m.created_at, m.due_at, m.expires_at, m.claims,
+coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) AS attempts
+
+-- === admission ===
+
+-- name: visit
+SELECT id FROM activations WHERE pbx = :pbx AND visit = :visit;
+
+-- name: admitted
+SELECT id, recipient, admitted_status, admitted_reason, coalesce(due_at, created_at) AS due_at
+FROM messages WHERE activation_id = :activation_id ORDER BY id;
+
+-- name: add_activation
+INSERT INTO activations (
+    id, pbx, visit, entry, node, node_revision, call_key, call_id, channel_id, linkedid, caller, presentation,
+    caller_name, dialled, diverted_from, trunk, vars, recipients, sender, delay, arrived_at
+) VALUES (
+    :id, :pbx, :visit, :entry, :node, :node_revision, :call_key, :call_id, :channel_id, :linkedid, :caller, :presentation,
+    :caller_name, :dialled, :diverted_from, :trunk, :vars, :recipients, :sender, :delay, :arrived_at
+);
+
+-- name: once
+SELECT 1 FROM messages WHERE once_key = :once_key AND once_key IS NOT NULL;
+
+-- name: used
+SELECT used FROM counters WHERE scope = :scope AND window_start = :window_start;
+
+-- name: use
+INSERT INTO counters (scope, window_start, window_end, used) VALUES (:scope, :window_start, :window_end, 1)
+ON CONFLICT (scope, window_start) DO UPDATE SET used = used + 1;
+
+-- name: add_message
+INSERT INTO messages (
+    id, activation_id, node, recipient, recipient_reversed, recipient_hash, source, status, reason, admitted_status,
+    admitted_reason, sender, text, encoding, segments, route, created_at, due_at, expires_at, max_age, once_key
+) VALUES (
+    :id, :activation_id, :node, :recipient, :recipient_reversed, :recipient_hash, :source, :status, :reason, :status,
+    :reason, :sender, :text, :encoding, :segments, :route, :created_at, :due_at, :expires_at,
+    max(:expires_at - :due_at, 0), :once_key
+);
+
+-- name: returned
+UPDATE activations SET returned_at = :at WHERE id = :activation_id;
+
+-- === delivery ===
+
+-- name: lapsed
+SELECT m.id, m.claims, m.lease_before,
+    (SELECT id FROM attempts WHERE message_id = m.id AND ended_at IS NULL) AS open_attempt
+FROM messages m INDEXED BY messages_leased WHERE m.status = 'sending' AND m.lease_until <= :now ORDER BY m.lease_until LIMIT :most;
+
+-- name: of_earlier_run
+SELECT m.id, m.claims, m.lease_before,
+    (SELECT id FROM attempts WHERE message_id = m.id AND ended_at IS NULL) AS open_attempt
+FROM messages m INDEXED BY messages_leased WHERE m.status = 'sending' AND substr(m.lease_token, 1, length(:run)) <> :run
+ORDER BY m.lease_until LIMIT :most;
+
+-- name: close_attempt
+UPDATE attempts SET ended_at = :now, outcome = :outcome, code = :code, detail = :detail
+WHERE id = :attempt_id AND message_id = :message_id AND ended_at IS NULL;
+
+-- name: void
+UPDATE messages SET status = :status, reason = coalesce(:reason, reason), due_at = coalesce(:due_at, due_at),
+    lease_token = NULL, lease_until = NULL, lease_before = NULL
+WHERE id = :message_id;
+
+-- name: expire
+UPDATE messages SET status = 'expired', reason = 'too_old' WHERE id IN (
+    SELECT id FROM messages INDEXED BY messages_old WHERE status IN ('scheduled', 'waiting') AND expires_at <= :now
+    ORDER BY expires_at LIMIT :most
+);
+
+-- name: forget_counters
+DELETE FROM counters WHERE rowid IN (SELECT rowid FROM counters WHERE window_end <= :now LIMIT :most);
+
+-- name: due
+SELECT {columns},
+    (SELECT provider FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_provider
+FROM messages m INDEXED BY messages_due JOIN activations a ON a.id = m.activation_id
+WHERE m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
+ORDER BY m.due_at, m.id LIMIT :most;
+
+-- name: lease
+UPDATE messages SET lease_before = status, status = 'sending', lease_token = :token, lease_until = :until,
+    claims = claims + 1
+WHERE id = :message_id;
+
+-- name: next_due
+SELECT due_at AS at FROM messages INDEXED BY messages_due WHERE status IN ('scheduled', 'uncertain') AND due_at IS NOT NULL
+ORDER BY due_at LIMIT 1;
+
+-- name: next_lapse
+SELECT lease_until AS at FROM messages INDEXED BY messages_leased WHERE status = 'sending' ORDER BY lease_until LIMIT 1;
+
+-- name: holds
+SELECT 1 FROM messages WHERE id = :message_id AND status = 'sending' AND lease_token = :token AND lease_until > :now
+AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL);
+
+-- name: add_attempt
+INSERT INTO attempts (id, message_id, n, provider, started_at)
+SELECT :attempt_id, :message_id, coalesce(max(n), 0) + 1, :provider, :now FROM attempts WHERE message_id = :message_id;
+
+-- name: attempted
+UPDATE messages SET claims = 0 WHERE id = :message_id;
+
+-- name: end_lease
+UPDATE messages SET status = :status, reason = :reason, claims = 0,
+    due_at = CASE WHEN :status IN ('scheduled', 'uncertain') THEN :due_at ELSE due_at END,
+    lease_token = NULL, lease_until = NULL, lease_before = NULL
+WHERE id = :message_id AND status = 'sending' AND lease_token = :token;
+
+-- name: open_attempt
+SELECT provider FROM attempts WHERE id = :attempt_id AND message_id = :message_id AND ended_at IS NULL;
+
+-- name: any_open_attempt
+SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL;
+
+-- name: add_submission
+INSERT INTO submissions (attempt_id, segment, provider, provider_id)
+VALUES (:attempt_id, :segment, :provider, :provider_id);
+
+-- === history ===
+
+-- name: history
+SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id
+
+-- name: history_ids
+SELECT m.id FROM messages m JOIN activations a ON a.id = m.activation_id
+
+-- name: newest_first
+ORDER BY m.created_at DESC, m.id DESC
+
+-- name: if_node
+m.node = :node
+
+-- name: if_status
+m.status = :status
+
+-- name: if_call_id
+a.call_id = :call_id
+
+-- name: if_number
+m.recipient_reversed = :number
+
+-- name: if_number_ends
+m.recipient_reversed >= :number AND m.recipient_reversed < :number || char(1114111)
+
+-- name: if_message_id
+m.id IN (
+    SELECT id FROM messages WHERE id = :message_id
+    UNION
+    SELECT id FROM messages WHERE length(:message_id) >= 4 AND (
+        substr(id, 1, length(:message_id)) = :message_id OR substr(id, -length(:message_id)) = :message_id
+    )
+)
+
+-- name: if_since
+m.created_at >= :since
+
+-- name: if_until
+m.created_at < :until
+
+-- name: visit_of
+SELECT * FROM activations WHERE id = :activation_id;
+
+-- name: attempts
+SELECT * FROM attempts WHERE message_id = :message_id ORDER BY n;
+
+-- name: provider_ids
+SELECT provider_id FROM submissions WHERE attempt_id = :attempt_id ORDER BY segment;
+
+-- name: events
+SELECT at, who, what FROM events WHERE message_id = :message_id ORDER BY id;
+
+-- name: of_activation
+SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id
+WHERE m.activation_id = :activation_id ORDER BY m.id;
+
+-- name: stats
+SELECT status, count(*) AS n FROM messages GROUP BY status;
+
+-- === a person's decisions ===
+
+-- name: status
+SELECT status FROM messages WHERE id = :message_id;
+
+-- name: cancel
+UPDATE messages SET status = 'cancelled', reason = 'operator' WHERE id = :message_id;
+
+-- name: retry
+UPDATE messages SET status = CASE WHEN text IS NULL THEN 'waiting' ELSE 'scheduled' END, reason = NULL,
+    due_at = :now, expires_at = :now + max_age, claims = 0
+WHERE id = :message_id;
+
+-- name: add_event
+INSERT INTO events (id, message_id, at, who, what) VALUES (:id, :message_id, :now, :who, :what);

@@ -1,0 +1,172 @@
+"""Inside the transactions of delivery: claim, begin, finish, and what becomes of leases that ran out."""
+
+import secrets
+import sqlite3
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from agi_sms import ids, message, ports
+from agi_sms.outbox import queries, rows
+
+SQL = queries.load("sqlite")
+MOST_CLAIMS = 10  # in a row without an attempt or a decision; after that the message is held
+CHUNK = 250  # rows in one transaction, so that admissions do not wait
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one transaction of claim() came to; `more`: there was so much to tidy up that it took nothing."""
+
+    leases: tuple[ports.Lease, ...] = ()
+    more: bool = False
+
+
+def claim(raw: sqlite3.Connection, *, now: datetime, run: str, most: int, lease: timedelta) -> Round:
+    """Give leases back that ran out, expire what is too old, then take what is due."""
+    ms = rows.to_ms(now)
+    chunk = {"now": ms, "most": CHUNK}
+    lapsed = raw.execute(SQL["lapsed"], chunk).fetchall()
+    for row in lapsed:
+        _void(raw, row, ms)
+    expired = raw.execute(SQL["expire"], chunk).rowcount
+    forgotten = raw.execute(SQL["forget_counters"], chunk).rowcount
+    if CHUNK in (len(lapsed), expired, forgotten):
+        return Round(more=True)
+    due = raw.execute(SQL["due"], {"now": ms, "most": min(most, CHUNK)}).fetchall()
+    return Round(leases=tuple(leased for row in due if (leased := _lease(raw, row, now, run, lease))))
+
+
+def _lease(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, length: timedelta) -> ports.Lease | None:
+    before = message.Status(row["status"])
+    if row["claims"] >= MOST_CLAIMS:
+        _set_status(raw, row["id"], message.Status.HELD, message.Reason.POISON)
+        return None
+    token, until = run + secrets.token_hex(8), now + length
+    raw.execute(SQL["lease"], {"message_id": row["id"], "token": token, "until": rows.to_ms(until)})
+    leased = rows.to_message(row, status=message.Status.SENDING, claims=row["claims"] + 1)
+    return ports.Lease(
+        message=leased,
+        token=token,
+        until=until,
+        status_before=before,
+        last_provider=row["last_provider"] or "",
+    )
+
+
+def recover(raw: sqlite3.Connection, *, now: datetime, run: str) -> ports.Recovery:
+    """Void up to CHUNK leases that are not of this run; nothing found where there is none left."""
+    rescheduled = uncertain = 0
+    found = raw.execute(SQL["of_earlier_run"], {"run": run, "most": CHUNK}).fetchall()
+    for row in found:
+        if _void(raw, row, rows.to_ms(now)) is message.Status.UNCERTAIN:
+            uncertain += 1
+        else:
+            rescheduled += 1
+    return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
+
+
+def _void(raw: sqlite3.Connection, row: sqlite3.Row, now: int) -> message.Status:
+    """A worker is gone. With an open attempt nobody knows whether the SMS left; without one it did not."""
+    if row["open_attempt"] is None:
+        # Back to what it was: an uncertain message that was claimed and never attempted is still uncertain.
+        before = message.Status(row["lease_before"])
+        _set_status(raw, row["id"], before, None)
+        return before
+    raw.execute(
+        SQL["close_attempt"],
+        {
+            "attempt_id": row["open_attempt"],
+            "message_id": row["id"],
+            "now": now,
+            "outcome": message.OUTCOMES[message.Uncertain],
+            "code": str(message.Reason.CRASHED),
+            "detail": "the gateway ended, or its lease did, before the answer was written down",
+        },
+    )
+    _set_status(raw, row["id"], message.Status.UNCERTAIN, message.Reason.CRASHED, now)
+    return message.Status.UNCERTAIN
+
+
+def _set_status(
+    raw: sqlite3.Connection,
+    message_id: str,
+    status: message.Status,
+    reason: message.Reason | None,
+    due_at: int | None = None,
+) -> None:
+    raw.execute(
+        SQL["void"],
+        {
+            "message_id": message_id,
+            "status": str(status),
+            "reason": None if reason is None else str(reason),
+            "due_at": due_at,
+        },
+    )
+
+
+def begin(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, provider: str) -> str | None:
+    """Open an attempt; None where the lease is lost, has run out, or has an attempt under way already."""
+    facts = {
+        "message_id": lease.message.id,
+        "token": lease.token,
+        "now": rows.to_ms(now),
+        "provider": provider,
+    }
+    if raw.execute(SQL["holds"], facts).fetchone() is None:
+        return None
+    attempt_id = ids.new(now)
+    raw.execute(SQL["add_attempt"], facts | {"attempt_id": attempt_id})
+    raw.execute(SQL["attempted"], facts)
+    return attempt_id
+
+
+def finish(
+    raw: sqlite3.Connection,
+    *,
+    now: datetime,
+    lease: ports.Lease,
+    attempt_id: str,
+    outcome: message.Outcome,
+    decision: ports.Decision,
+) -> bool:
+    """Close the attempt and the lease together; False, and no change, where either is not ours any more."""
+    facts: dict[str, Any] = {"message_id": lease.message.id, "attempt_id": attempt_id}
+    attempt = raw.execute(SQL["open_attempt"], facts).fetchone()
+    if attempt is None or not _end_lease(raw, now, lease, decision):
+        return False
+    word = message.OUTCOMES[type(outcome)]
+    told = {"code": rows.storable(outcome.code), "detail": rows.storable(outcome.detail)}
+    raw.execute(SQL["close_attempt"], facts | told | {"now": rows.to_ms(now), "outcome": word})
+    if isinstance(outcome, message.Accepted):
+        for segment, name in enumerate(outcome.ids, start=1):
+            raw.execute(
+                SQL["add_submission"],
+                facts | {"segment": segment, "provider": attempt["provider"], "provider_id": rows.storable(name)},
+            )
+    return True
+
+
+def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:
+    """End a lease that led to no attempt; False where it is lost or has an attempt under way."""
+    if raw.execute(SQL["any_open_attempt"], {"message_id": lease.message.id}).fetchone() is not None:
+        return False
+    return _end_lease(raw, now, lease, decision)
+
+
+def _end_lease(raw: sqlite3.Connection, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:
+    due_at = rows.maybe_ms(decision.due_at)
+    if decision.status is message.Status.SCHEDULED and due_at is None:
+        due_at = rows.to_ms(now)
+    ended = raw.execute(
+        SQL["end_lease"],
+        {
+            "message_id": lease.message.id,
+            "token": lease.token,
+            "status": str(decision.status),
+            "reason": None if decision.reason is None else str(decision.reason),
+            "due_at": due_at,
+        },
+    )
+    return ended.rowcount == 1

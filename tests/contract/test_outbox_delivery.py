@@ -1,0 +1,239 @@
+"""What every outbox does with leases and attempts."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from agi_sms import message, ports
+from tests.contract import stores
+from tests.contract.stores import HOUR, MINUTE, SECOND, admit, only, statuses
+
+ACCEPTED = ports.Decision(status=message.Status.ACCEPTED)
+S = message.Status
+R = message.Reason
+
+
+async def claim_one(outbox: ports.Outbox, lease: timedelta = MINUTE) -> ports.Lease:
+    [found] = await outbox.claim(limit=1, lease=lease)
+    return found
+
+
+async def begun(outbox: ports.Outbox, lease: ports.Lease, provider: str = "main") -> str:
+    attempt = await outbox.begin(lease, provider)
+    assert attempt is not None
+    return attempt
+
+
+async def test_the_longest_due_is_claimed_first_and_once(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    for number, late in enumerate((3, 1, 2, -1)):
+        await admit(outbox, f"v{number}", clock, due_at=clock() - late * SECOND)
+    first = await outbox.claim(limit=2, lease=MINUTE)
+    second = await outbox.claim(limit=9, lease=MINUTE)
+    assert [lease.message.call_id for lease in first + second] == ["call-v0", "call-v2", "call-v1"]
+    assert {lease.status_before for lease in first} == {S.SCHEDULED}
+    assert first[0].message.status is S.SENDING
+    assert first[0].message.claims == 1
+    assert first[0].until == clock() + MINUTE
+    assert await outbox.claim(limit=9, lease=MINUTE) == []
+    assert await outbox.claim(limit=0, lease=MINUTE) == []
+    clock.advance(SECOND)
+    assert [lease.message.call_id for lease in await outbox.claim(limit=9, lease=MINUTE)] == ["call-v3"]
+
+
+async def test_next_due(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    assert await outbox.next_due() is None
+    await admit(outbox, "v0", clock, "+1", status=S.SKIPPED, reason=R.LANDLINE)
+    await admit(outbox, "v1", clock, "+1", status=S.WAITING, text=None)
+    assert await outbox.next_due() is None
+    await admit(outbox, "v2", clock, due_at=clock() + HOUR)
+    assert await outbox.next_due() == clock() + HOUR
+    await admit(outbox, "v3", clock)
+    assert await outbox.next_due() == clock()
+    lease = await claim_one(outbox)
+    assert await outbox.next_due() == lease.until  # so that a lapsed lease is seen to
+    await outbox.settle(lease, ports.Decision(status=S.UNCERTAIN))
+    assert await outbox.next_due() == clock() + HOUR
+    clock.advance(2 * HOUR)
+    [late] = await outbox.claim(limit=9, lease=MINUTE)
+    assert late.message.call_id == "call-v2"  # an uncertain one without a time is nobody's
+
+
+async def test_an_attempt_from_begin_to_finish(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    lease = await claim_one(outbox)
+    attempt = await begun(outbox, lease, "main")
+    assert await outbox.begin(lease, "spare") is None  # one attempt at a time
+    assert not await outbox.settle(lease, ACCEPTED)  # not while one is under way
+    clock.advance(SECOND)
+    again = ports.Decision(status=S.SCHEDULED, due_at=clock() + MINUTE)
+    failure = message.Retry(code="429", detail="slow down " * 100 + "\ud800")
+    assert await outbox.finish(lease, attempt, failure, again)
+    waiting = await only(outbox)
+    assert (waiting.status, waiting.due_at, waiting.attempts) == (S.SCHEDULED, clock() + MINUTE, 1)
+    assert await outbox.claim(limit=1, lease=MINUTE) == []
+
+    clock.advance(MINUTE)
+    lease = await claim_one(outbox)
+    assert lease.last_provider == "main"
+    assert lease.message.attempts == 1
+    attempt = await begun(outbox, lease, "spare")
+    assert await outbox.finish(lease, attempt, message.Accepted(code="0", ids=("x1", "x2")), ACCEPTED)
+    story = await outbox.story(lease.message.id)
+    assert story is not None
+    assert story.message.status is S.ACCEPTED
+    first, second = story.attempts
+    assert (first.n, first.provider, first.outcome, first.code) == (1, "main", "retry", "429")
+    assert first.detail == ("slow down " * 100)[:500]
+    assert first.started_at + SECOND == first.ended_at
+    assert (second.n, second.provider, second.outcome, second.id) == (2, "spare", "accepted", attempt)
+    assert second.provider_ids == ("x1", "x2")
+    assert await outbox.next_due() is None
+
+
+@pytest.mark.parametrize(
+    ("outcome", "decision"),
+    [
+        (message.Rejected(code="13"), ports.Decision(status=S.FAILED, reason=R.REJECTED)),
+        (message.Uncertain(), ports.Decision(status=S.HELD, reason=R.UNANSWERED)),
+        (message.ProviderDown(), ports.Decision(status=S.EXPIRED, reason=R.TOO_OLD)),
+        (message.Accepted(), ACCEPTED),
+    ],
+)
+async def test_a_late_worker_changes_nothing(
+    outbox_factory: stores.Store, outbox: ports.Outbox, outcome: message.Outcome, decision: ports.Decision
+) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    late = await claim_one(outbox)
+    late_attempt = await begun(outbox, late)
+    clock.advance(MINUTE)
+    lease = await claim_one(outbox)
+    assert lease.status_before is S.UNCERTAIN
+    assert not await outbox.finish(late, late_attempt, message.Accepted(ids=("late",)), ACCEPTED)
+    attempt = await begun(outbox, lease)
+    assert not await outbox.finish(late, attempt, message.Accepted(ids=("late",)), ACCEPTED)
+    assert await outbox.finish(lease, attempt, outcome, decision)
+    assert not await outbox.finish(lease, attempt, message.Accepted(ids=("twice",)), ACCEPTED)
+    assert not await outbox.finish(late, late_attempt, message.Accepted(ids=("late",)), ACCEPTED)
+    assert not await outbox.settle(late, ports.Decision(status=S.SCHEDULED))
+    assert await outbox.begin(late, "main") is None
+    story = await outbox.story(lease.message.id)
+    assert story is not None
+    assert (story.message.status, story.message.reason) == (decision.status, decision.reason)
+    assert [(one.outcome, one.code, one.provider_ids) for one in story.attempts] == [
+        ("uncertain", "crashed", ()),
+        (message.OUTCOMES[type(outcome)], outcome.code, ()),
+    ]
+
+
+async def test_a_lease_that_ran_out(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    lease = await claim_one(outbox)
+    clock.advance(MINUTE)
+    assert await outbox.begin(lease, "main") is None  # too late, though nobody else has it yet
+    lease = await claim_one(outbox)
+    assert lease.status_before is S.SCHEDULED
+    await begun(outbox, lease)
+    clock.advance(MINUTE)
+    lease = await claim_one(outbox)
+    assert (lease.status_before, lease.message.reason, lease.last_provider) == (S.UNCERTAIN, R.CRASHED, "main")
+    clock.advance(MINUTE)
+    lease = await claim_one(outbox)
+    assert lease.status_before is S.UNCERTAIN  # not tried since, so the doubt is still there
+    assert await outbox.settle(lease, ports.Decision(status=S.HELD, reason=R.CRASHED))
+    assert await statuses(outbox) == ["held"]
+
+
+async def test_a_result_counts_when_the_lease_ran_out_but_nobody_took_it(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    lease = await claim_one(outbox)
+    attempt = await begun(outbox, lease)
+    clock.advance(HOUR)
+    assert await outbox.finish(lease, attempt, message.Accepted(ids=("x",)), ACCEPTED)
+    assert await statuses(outbox) == ["accepted"]
+
+
+async def test_too_old(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v0", clock)
+    await admit(outbox, "v1", clock, status=S.WAITING, text=None)
+    await admit(outbox, "v2", clock)
+    doubtful = await claim_one(outbox, 48 * HOUR)
+    await outbox.settle(doubtful, ports.Decision(status=S.UNCERTAIN, due_at=clock() + HOUR))
+    clock.advance(24 * HOUR)
+    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    assert (lease.message.id, lease.status_before) == (doubtful.message.id, S.UNCERTAIN)
+    assert await statuses(outbox) == ["sending", "expired", "expired"]
+    assert {one.reason for one in await outbox.history(ports.Query(status=S.EXPIRED))} == {R.TOO_OLD}
+
+
+async def test_many_too_old_do_not_hide_what_is_due(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    old = clock() - 48 * HOUR
+    await asyncio.gather(*(admit(outbox, f"v{n}", clock, due_at=old) for n in range(600)))
+    await admit(outbox, "due", clock)
+    assert [lease.message.call_id for lease in await outbox.claim(limit=9, lease=MINUTE)] == ["call-due"]
+    assert (await statuses(outbox)).count("expired") == 600
+
+
+async def test_a_message_that_kills_the_process_does_not_do_so_for_ever(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    for claims in range(1, 11):
+        assert (await claim_one(outbox)).message.claims == claims
+        clock.advance(MINUTE)
+    assert await outbox.claim(limit=1, lease=MINUTE) == []
+    assert ((held := await only(outbox)).status, held.reason) == (S.HELD, R.POISON)
+    assert await outbox.retry(ports.Query(message_id=held.id), "ann") == 1
+    assert (await claim_one(outbox)).message.claims == 1
+
+
+async def test_orderly_releases_are_no_poison(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    for _ in range(25):
+        lease = await claim_one(outbox)
+        assert await outbox.settle(lease, ports.Decision(status=S.SCHEDULED, due_at=clock()))
+    for _ in range(25):
+        lease = await claim_one(outbox)
+        attempt = await begun(outbox, lease)
+        assert await outbox.finish(lease, attempt, message.Retry(), ports.Decision(status=S.SCHEDULED))
+    assert await statuses(outbox) == ["scheduled"]
+
+
+async def test_recovery_leaves_leases_of_this_run_alone(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    for number in range(4):
+        await admit(outbox, f"v{number}", clock)
+    earlier = await outbox_factory.open()
+    leases = await earlier.claim(limit=2, lease=HOUR)
+    await earlier.begin(leases[1], "main")
+    await earlier.close()
+    mine = await outbox.claim(limit=1, lease=HOUR)
+    assert await outbox.recover() == ports.Recovery(rescheduled=1, uncertain=1)
+    assert await begun(outbox, mine[0])
+    assert await statuses(outbox) == ["scheduled", "uncertain", "sending", "scheduled"]
+
+
+async def test_a_claim_that_is_given_up_gives_back(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await admit(outbox, "v1", clock)
+    claiming = asyncio.ensure_future(outbox.claim(limit=1, lease=HOUR))
+    await asyncio.sleep(0)
+    claiming.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await claiming
+    async with asyncio.timeout(stores.PATIENT):
+        while not (leases := await outbox.claim(limit=1, lease=HOUR)):
+            await outbox.next_due()
+    assert leases[0].message.claims == 1

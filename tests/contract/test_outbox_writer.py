@@ -1,0 +1,117 @@
+"""The SQLite outbox's one writer: who goes first, who harms whom, and small reads beside it."""
+
+import asyncio
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from agi_sms import errors, message
+from agi_sms.outbox import writer
+from tests.contract.stores import activation, admit, draft, statuses
+from tests.contract.test_outbox_sqlite import CLOCK, opened
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "outbox.db"
+
+
+@pytest.fixture
+def order() -> tuple[list[str], Callable[[str], writer.Work[None]]]:
+    seen: list[str] = []
+    return seen, lambda word: lambda raw: seen.append(word)
+
+
+async def test_admissions_go_first(path: Path, order: tuple[list[str], Callable[[str], writer.Work[None]]]) -> None:
+    seen, job = order
+    outbox = await opened(path)
+    for _ in range(20):
+        outbox._writer.submit(job("other"))
+    last = outbox._writer.submit(job("urgent"), urgent=True)
+    await last
+    assert seen[0] == "urgent"
+    await outbox.close()
+    assert seen.count("other") == 20
+
+
+async def test_other_work_makes_way(path: Path) -> None:
+    """While a long row of other jobs runs, an admission that comes is not behind all of them."""
+    outbox = await opened(path)
+    loop = asyncio.get_running_loop()
+    done: list[str] = []
+    admitting: list[asyncio.Future[None]] = []
+
+    def slow(raw: sqlite3.Connection) -> None:
+        if len(done) == 3:
+            loop.call_soon_threadsafe(come)
+            arrived.wait_for_it()
+        done.append("other")
+
+    class Arrived:
+        def wait_for_it(self) -> None:
+            while not outbox._writer._urgent:
+                os.sched_yield()
+
+    arrived = Arrived()
+
+    def come() -> None:
+        admitting.append(outbox._writer.submit(lambda raw: done.append("urgent"), urgent=True))
+
+    others = [outbox._writer.submit(slow) for _ in range(50)]
+    await asyncio.gather(*others)
+    await admitting[0]
+    assert done.index("urgent") == 4
+    await outbox.close()
+
+
+async def test_one_lost_transaction_is_tried_job_by_job(path: Path) -> None:
+    """As when SQLite gives a transaction up as a whole; then each job has its own fate."""
+    outbox = await opened(path)
+
+    def ruin(raw: sqlite3.Connection) -> None:
+        raw.execute("ROLLBACK")
+        raise sqlite3.OperationalError("gone")
+
+    good = [asyncio.ensure_future(outbox.admit(activation(f"v{n}", CLOCK), [draft(CLOCK)])) for n in range(5)]
+    bad = outbox._writer.submit(ruin, urgent=True)
+    with pytest.raises(errors.OutboxError, match="gone"):
+        await bad
+    assert all(one.new for one in await asyncio.gather(*good))
+    assert await statuses(outbox) == ["scheduled"] * 5
+    await outbox.close()
+
+
+async def test_work_that_nobody_waits_for_is_not_done(path: Path) -> None:
+    outbox = await opened(path)
+    seen: list[int] = []
+    given_up = outbox._writer.submit(lambda raw: seen.append(1))
+    given_up.cancel()
+    await outbox._writer.submit(lambda raw: seen.append(2))
+    assert seen == [2]
+    await outbox.close()
+
+
+async def test_stats(path: Path) -> None:
+    outbox = await opened(path)
+    await admit(outbox, "v1", CLOCK, "+1", "+2")
+    await admit(outbox, "v2", CLOCK, "+1", status=message.Status.SKIPPED, reason=message.Reason.LANDLINE)
+    found = await outbox.stats()
+    assert set(found) == set(message.Status)
+    assert {str(status): n for status, n in found.items() if n} == {"scheduled": 2, "skipped": 1}
+    await outbox.close()
+
+
+async def test_a_copy_of_the_files_opens(path: Path, tmp_path: Path) -> None:
+    """A backup by copying after close, and the write-ahead log of one that was killed."""
+    outbox = await opened(path)
+    await admit(outbox, "v1", CLOCK)
+    for name in ("outbox.db", "outbox.db-wal"):
+        shutil.copy(path.with_name(name), tmp_path / f"copy-{name}")
+    await outbox.close()
+    copy = await opened(tmp_path / "copy-outbox.db")
+    assert await statuses(copy) == ["scheduled"]
+    await copy.close()
