@@ -1,0 +1,156 @@
+"""Small templates for what goes to a provider: `{{ to|digits }}`, `{{ 2 if unicode else 0 }}`.
+
+The same sandbox as for texts, but values and filters only: no loops, no arithmetic, no attributes except
+`secret.NAME`, so that none can run away. Each is compiled once, when the configuration is read.
+"""
+
+import re
+import urllib.parse
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import jinja2
+from jinja2 import nodes, sandbox
+
+from agi_sms import errors, message, ports
+
+NAMES = ("to", "sender", "text", "ref", "node", "segments", "encoding", "unicode", "attempt", "secret")
+_FILTERS = ("default", "int", "lower", "replace", "trim", "upper")
+_ALLOWED = (
+    nodes.Template,
+    nodes.Output,
+    nodes.TemplateData,
+    nodes.Name,
+    nodes.Filter,
+    nodes.Keyword,
+    nodes.Const,
+    nodes.CondExpr,
+    nodes.Compare,
+    nodes.Operand,
+    nodes.Not,
+    nodes.And,
+    nodes.Or,
+)
+_ALONE = re.compile(r"\{\{[-+]?(.*?)[-+]?\}\}", re.DOTALL)
+
+SAMPLE = ports.Submission(
+    ref="sample",
+    to="+48600100200",
+    sender="ACME",
+    text="Zażółć",
+    encoding=message.Encoding.UCS2,
+    segments=1,
+    node="sample",
+    attempt=1,
+)
+
+
+def _written(value: object) -> object:
+    return ("true" if value else "false") if isinstance(value, bool) else value
+
+
+def _percent(value: object) -> object:
+    if isinstance(value, jinja2.Undefined):
+        return value  # so that it complains
+    return urllib.parse.quote(str(_written(value)), safe="")
+
+
+def _environment(finalize: Any) -> sandbox.ImmutableSandboxedEnvironment:
+    made = sandbox.ImmutableSandboxedEnvironment(
+        undefined=jinja2.StrictUndefined, autoescape=False, finalize=finalize, keep_trailing_newline=True
+    )
+    made.filters = {name: made.filters[name] for name in _FILTERS}
+    made.filters["digits"] = lambda value: "".join(c for c in str(value) if c in "0123456789")
+    made.globals.clear()
+    return made
+
+
+_PLAIN = _environment(_written)
+_URL = _environment(_percent)
+
+
+class Template:
+    """One compiled template. Raises errors.TextError that says what is allowed."""
+
+    def __init__(self, source: str, *, in_url: bool = False) -> None:
+        environment = _URL if in_url else _PLAIN
+        try:
+            tree = environment.parse(source)
+            _check(tree)
+            self._template = environment.from_string(source)
+            alone = _ALONE.fullmatch(source.strip()) if _is_one_value(tree) else None
+            self._value = None
+            if alone is not None:
+                self._value = environment.compile_expression(alone[1], undefined_to_none=False)
+        except jinja2.TemplateError as error:
+            raise errors.TextError(f"in {_short(source)}: {error.message}") from error
+        self.source = source
+        self.constant = "{{" not in source and "{%" not in source and "{#" not in source
+
+    def render(self, values: Mapping[str, object]) -> str:
+        """The text. Raises errors.TextError."""
+        try:
+            return self._template.render(values)
+        except Exception as error:  # a filter may raise anything
+            raise errors.TextError(f"in {_short(self.source)}: {error}") from error
+
+    def value(self, values: Mapping[str, object]) -> object:
+        """As `render`, but one lone `{{ }}` keeps its type: in JSON a number or a truth value stays one."""
+        if self._value is None:
+            return self.render(values)
+        try:
+            found = self._value(values)
+        except Exception as error:
+            raise errors.TextError(f"in {_short(self.source)}: {error}") from error
+        return found if isinstance(found, str | int | float | None) else str(found)
+
+
+def values(submission: ports.Submission, secret: Mapping[str, str]) -> dict[str, object]:
+    """What a template can name."""
+    return {
+        "to": _clean(submission.to),
+        "sender": _clean(submission.sender),
+        "text": _clean(submission.text),
+        "ref": _clean(submission.ref),
+        "node": _clean(submission.node),
+        "segments": submission.segments,
+        "encoding": submission.encoding.value,
+        "unicode": submission.encoding is message.Encoding.UCS2,
+        "attempt": submission.attempt,
+        "secret": SimpleNamespace(**secret),
+    }
+
+
+def _clean(text: str) -> str:
+    return text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent to anybody
+
+
+def _short(source: str) -> str:
+    return repr(source if len(source) <= 60 else source[:59] + "…")
+
+
+def _is_one_value(tree: nodes.Template) -> bool:
+    if len(tree.body) != 1 or not isinstance(tree.body[0], nodes.Output):
+        return False
+    inside = tree.body[0].nodes
+    return len(inside) == 1 and not isinstance(inside[0], nodes.TemplateData)
+
+
+def _check(node: nodes.Node) -> None:
+    if isinstance(node, nodes.Getattr):
+        if not (isinstance(node.node, nodes.Name) and node.node.name == "secret"):
+            raise jinja2.TemplateSyntaxError("only secret.NAME has a dot", node.lineno)
+        return
+    if not isinstance(node, _ALLOWED):
+        raise jinja2.TemplateSyntaxError(
+            f"only values, filters and `A if B else C` are allowed here, no {type(node).__name__.lower()}",
+            node.lineno,
+        )
+    if isinstance(node, nodes.Name) and node.name not in NAMES:
+        known = ", ".join((*NAMES[:-1], "secret.NAME"))
+        raise jinja2.TemplateSyntaxError(f"{node.name!r} is unknown; known are {known}", node.lineno)
+    if isinstance(node, nodes.Name) and node.name == "secret":
+        raise jinja2.TemplateSyntaxError("write secret.NAME, with a name from `secret:`", node.lineno)
+    for child in node.iter_child_nodes():
+        _check(child)
