@@ -1,0 +1,1 @@
+"""The edge towards Asterisk: ARI, AMI, and the one parser of what the dialplan hands over."""

@@ -1,0 +1,85 @@
+"""One visit of one channel, while the gateway has it."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import structlog
+
+from agi_sms import call, errors, metrics, ports
+from agi_sms.asterisk import arguments
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(kw_only=True, eq=False)
+class Held:
+    """What is known of a visit, from its StasisStart (or from being found parked) to its StasisEnd."""
+
+    channel_id: str
+    args: list[str]
+    visit_id: str  # for a dialplan that names none
+    started: datetime | None  # by Asterisk's clock; None where the event has not been seen
+    recovered: bool = False
+    task: "asyncio.Task[None] | None" = None
+    gone: bool = False  # the channel has left, by itself or by us
+    released: bool = False  # Asterisk took our word that it may go on
+    tried_at: float = 0.0  # on the event loop's clock
+    ended: datetime | None = None
+    reply: ports.Reply | None = None
+    names: dict[str, str] = field(default_factory=dict)  # for log lines
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is being done about it."""
+        return self.task is None or self.task.done()
+
+    @property
+    def told(self) -> str:
+        """What the dialplan reads, empty where it is left to think that nobody answered."""
+        return "" if self.reply is None or self.reply.leave_unset else self.reply.value
+
+
+def arguments_of(channel: dict[str, Any], app: str) -> list[str] | None:
+    """The arguments of the visit that a channel is in, None where it is not in this application."""
+    dialplan = channel.get("dialplan")
+    if not isinstance(dialplan, dict) or dialplan.get("app_name") != "Stasis":
+        return None
+    found = arguments.split(str(dialplan.get("app_data", "")), most=arguments.STASIS_ARGUMENTS)
+    return found[1:] if found[:1] == [app] else None
+
+
+def place_of(channel: dict[str, Any]) -> str:
+    """Where in the dialplan a parked channel is; all that tells its visits apart from outside."""
+    return repr([channel["dialplan"].get(key) for key in ("context", "exten", "priority", "app_data")])
+
+
+async def ask(
+    held: Held, channel: dict[str, Any], receive: ports.Receive, *, pbx: str, clock: Callable[[], datetime]
+) -> ports.Reply:
+    """Hand a visit over; what the dialplan is to be told. Never raises: whatever is wrong, the call goes on."""
+    structlog.contextvars.bind_contextvars(pbx=pbx, channel=held.channel_id)
+    try:
+        visit = arguments.visit(
+            arguments.parse(held.args),
+            arguments.facts(channel),
+            pbx=pbx,
+            entry=call.Entry.ARI,
+            arrived_at=clock(),
+            new_visit_id=held.visit_id,
+        )
+        held.names = {"node": visit.node, "call_id": visit.call.call_id}
+        structlog.contextvars.bind_contextvars(**held.names)
+        reply = await receive(visit)
+    except errors.ArgumentError as error:
+        metrics.FAULTS.labels("arguments").inc()
+        log.warning("the call's arguments cannot be read, it goes on without an SMS", error=str(error))
+        reply = ports.Reply(status=ports.ReplyStatus.INVALID)
+    except Exception:  # the call goes on, whatever we did wrong
+        metrics.FAULTS.labels("bug").inc()
+        log.exception("a fault of agi-sms, the call goes on without an SMS")
+        reply = ports.Reply(status=ports.ReplyStatus.ERROR)
+    metrics.CALLS.labels(pbx, call.Entry.ARI, "UNSET" if reply.leave_unset else reply.status).inc()
+    return reply

@@ -1,0 +1,325 @@
+"""The parser of what the dialplan hands over: nothing but ArgumentError, and no stranger's argument gets through."""
+
+import string
+import urllib.parse
+from collections.abc import Mapping
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_sms import call, errors
+from agi_sms.asterisk import arguments
+
+NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
+
+# What Asterisk 22.10.1 handed to the application (args of StasisStart) for the application data on the left.
+SPLIT = [
+    ("a", ["a"]),
+    ("a,b", ["a", "b"]),
+    ("a,", ["a", ""]),
+    ("a,,b", ["a", "", "b"]),
+    (",", ["", ""]),
+    (",,", ["", "", ""]),
+    ('a,""', ["a", "", ""]),
+    ('a,"', ["a", "", ""]),
+    ('""', ["", ""]),
+    ('"",b', ["", "b"]),
+    ('a,"",b', ["a", "", "b"]),
+    ('a,"b,c"', ["a", "b,c"]),
+    ('a,"b,c', ["a", "b,c"]),
+    ('x="1,2",y', ["x=1,2", "y"]),
+    ("a\\,b,c", ["a,b", "c"]),
+    ("a,b\\", ["a", "b"]),
+    ("a,\\", ["a", ""]),
+    ("a\\\\,b", ["a\\", "b"]),
+    ('a\\"b,c"d,e"', ['a"b', "cd,e"]),
+    ("(a,b),c", ["(a,b)", "c"]),
+    ("a(b,c", ["a(b,c"]),
+    ("a)b,c", ["a)b", "c"]),
+    ("[a,b],c", ["[a,b]", "c"]),
+    ("[a,b),c]", ["[a,b),c]"]),
+    ("a[b,c", ["a[b,c"]),
+    ('a(b,"c)",d),e', ["a(b,c)", "d)", "e"]),
+    ('"(",a,b)', ["(,a,b)"]),
+    (" a , b ", [" a ", " b "]),
+    ("a b,c d", ["a b", "c d"]),
+    ('"a\\,b",c', ["a,b", "c"]),
+    ('"a\\"b",c', ['a"b', "c"]),
+    ("{a,b},c", ["{a", "b}", "c"]),
+    ("'a,b',c", ["'a", "b'", "c"]),
+    ("a|b,c", ["a|b", "c"]),
+    ("a;b,c", ["a;b", "c"]),
+    ('zażółć,"€,x"', ["zażółć", "€,x"]),
+    ("var.A=%2C%22,b", ["var.A=%2C%22", "b"]),
+    ('a,b,"",', ["a", "b", "", ""]),
+    ('a,b,""', ["a", "b", "", ""]),
+    ('\\"a,b', ['"a', "b"]),
+    ("a\\(b,c)d,e", ["a(b", "c)d", "e"]),
+    ("(a\\),b),c", ["(a),b)", "c"]),
+    ("])),a", ["]))", "a"]),
+    ('a,"(",b,")",c', ["a", "(,b,)", "c"]),
+    ("n,caller=%22x%2Crecipients%3D%2B1900", ["n", "caller=%22x%2Crecipients%3D%2B1900"]),
+    ("n,name=x,recipients=+19005550100", ["n", "name=x", "recipients=+19005550100"]),
+    ('n,name="x,recipients=+1900"', ["n", "name=x,recipients=+1900"]),
+]
+
+
+@pytest.mark.parametrize(("data", "expected"), SPLIT)
+def test_split_is_what_asterisk_did(data: str, expected: list[str]) -> None:
+    # `""` alone was measured behind the application's name, where Asterisk counts one argument more.
+    assert arguments.split(f"app,{data}") == ["app", *expected]
+
+
+@pytest.mark.parametrize(
+    ("tail", "expected"),
+    [("127,128", ["126", "127,128"]), ('"x,y"', ["126", '"x,y"']), ('"x,y",z\\,', ["126", '"x,y",z\\,'])],
+)
+def test_split_leaves_the_last_place_as_it_stands(tail: str, expected: list[str]) -> None:
+    """Stasis takes its own name and 128 arguments; so did Asterisk 22.10.1."""
+    data = ",".join(["app", *map(str, range(127)), tail])
+    found = arguments.split(data, most=arguments.STASIS_ARGUMENTS)
+    assert found[-2:] == expected
+    assert len(found) == arguments.STASIS_ARGUMENTS
+
+
+def test_split_of_nothing() -> None:
+    assert arguments.split("") == []
+
+
+@given(st.lists(st.text(), min_size=1))
+def test_percent_encoded_values_survive_the_split(values: list[str]) -> None:
+    encoded = [urllib.parse.quote(value, safe="") for value in values]
+    found = arguments.split(",".join(["app", *encoded]))
+    assert [urllib.parse.unquote(value) for value in found[1:]] == values
+
+
+@given(st.text(alphabet=string.printable + "ż€😀\x00"), st.integers(min_value=1, max_value=5) | st.none())
+def test_split_never_raises(data: str, most: int | None) -> None:
+    found = arguments.split(data, most=most)
+    # Asterisk's array could overflow by nothing either: a trailing comma makes at most one more.
+    assert most is None or len(found) <= most
+
+
+def test_parse_reads_the_contract() -> None:
+    parsed = arguments.parse(
+        [
+            "recep%20tion",
+            "visit=7454cd06-1cda-437e-9b5a-f493f7713d9b",
+            "origin=1795408965.0",
+            " caller = %2B48600100200 ",
+            "caller_name=Za%C5%BC%C3%B3%C5%82%C4%87%2C%20%22x%22",
+            "presentation=allowed_not_screened",
+            "",
+            "  ",
+            "var.ORDER=a%2Cb c+%C5%BC",
+            "recipients=%2B48221131415",
+            "delay=5m",
+            "at=1795408966",
+        ]
+    )
+    assert parsed == arguments.Arguments(
+        node="recep tion",
+        visit="7454cd06-1cda-437e-9b5a-f493f7713d9b",
+        origin="1795408965.0",
+        caller="+48600100200",
+        caller_name='Zażółć, "x"',
+        presentation="allowed_not_screened",
+        variables={"ORDER": "a,b c+ż"},
+        recipients="+48221131415",
+        delay="5m",
+        at=datetime.fromtimestamp(1795408966, UTC),
+    )
+
+
+@pytest.mark.parametrize(
+    ("args", "named"),
+    [
+        ([], "node"),
+        (["  "], "node"),
+        (["visit=1"], "visit=1"),
+        (["x" * 129], "x"),
+        (["a%0Ab"], r"a\nb"),
+        (["n", "caller"], "caller"),
+        (["n", "name=x"], "name"),
+        (["n", "Caller=x"], "Caller"),
+        (["n", "delay=1s", "delay=2s"], "delay"),
+        (["n", "caller=1", "caller="], "caller"),
+        (["n", "var.A=1", "var.A=1"], "var.A"),
+        (["n", "var.1A=1"], "var.1A"),
+        (["n", "var.=1"], "var."),
+        (["n", "var.A-B=1"], "var.A-B"),
+        (["n", f"var.{'A' * 65}=1"], "var.AAA"),
+        (["n", *(f"var.V{i}=1" for i in range(65))], "var.V64"),
+        (["n", "var.A=" + "x" * 4097], "var.A"),
+        (["n", "var.A=a%00b"], "var.A"),
+        (["n", "recipients=" + "1" * 4097], "recipients"),
+        (["n", "sender=%00"], "sender"),
+        (["n", "visit=a b"], "visit"),
+        (["n", "visit=" + "x" * 65], "visit"),
+        (["n", "visit=../x"], "visit"),
+        (["n", "at=yesterday"], "at"),
+        (["n", "at=-1"], "at"),
+        (["n", "at=" + "9" * 12], "at"),
+        (["n", "x\n\x1b[31mevil=1"], r"x\n\x1b"),
+    ],
+)
+def test_parse_names_what_is_wrong(args: list[str], named: str) -> None:
+    with pytest.raises(errors.ArgumentError) as caught:
+        arguments.parse(args)
+    text = str(caught.value)
+    assert named in text
+    assert len(text) < 400
+    assert text.isprintable()
+
+
+@pytest.mark.parametrize("fact", arguments.FACTS)
+def test_no_fact_refuses_a_visit(fact: str) -> None:
+    parsed = arguments.parse(["n", f"{fact}=%00%FF{'x' * 9000}%zz"])
+    value = getattr(parsed, fact)
+    assert value.startswith("\ufffd\ufffdx")
+    assert len(value) == arguments.FACTS[fact]
+
+
+def test_plus_and_malformed_escapes_stay() -> None:
+    parsed = arguments.parse(["n", "var.A=+48 %zz%4", "sender=a+b"])
+    assert (parsed.variables["A"], parsed.sender) == ("+48 %zz%4", "a+b")
+
+
+@given(st.lists(st.text()))
+def test_parse_raises_nothing_but_argument_error(args: list[str]) -> None:
+    said = "fine"
+    try:
+        arguments.parse(args)
+    except errors.ArgumentError as error:
+        said = str(error)
+    assert said.isprintable()
+
+
+PIECES = [*(f"{key}=" for key in arguments.KEYS), "var.A=", "=", ",", "%00", "%", "1", '"', "\\", "\n", "n", "(", "%2C"]
+
+
+@given(st.lists(st.sampled_from(PIECES)).map("".join))
+def test_records_raise_nothing_but_argument_error(record: str) -> None:
+    try:
+        parsed = arguments.parse(arguments.split(record))
+    except errors.ArgumentError:
+        return
+    visit = arguments.visit(
+        parsed, arguments.Facts(), pbx="p", entry=call.Entry.ASTDB, arrived_at=NOW, new_visit_id="v"
+    )
+    assert visit.arrived_at <= NOW
+
+
+@given(st.text())
+def test_a_caller_cannot_add_an_argument(name: str) -> None:
+    encoded = urllib.parse.quote(name + ",recipients=+19005550100", safe="", errors="replace")
+    parsed = arguments.parse(arguments.split(f"node,caller_name={encoded},delay=0"))
+    assert parsed.recipients is None
+    assert parsed.delay == "0"
+
+
+CHANNEL = {
+    "id": "1795408967.1",
+    "name": "PJSIP/acme-0000001f",
+    "caller": {"name": "Ann", "number": "600100200"},
+    "dialplan": {"context": "c", "exten": "48221131415", "priority": 2, "app_name": "Stasis", "app_data": "agi-sms,n"},
+    "channelvars": {"CHANNEL(linkedid)": "1.0", "CALLERID(num-pres)": "prohib", "CALLERID(dnid)": "225550100"},
+}
+
+
+def _visit(args: list[str], channel: Mapping[str, object]) -> call.Visit:
+    return arguments.visit(
+        arguments.parse(args),
+        arguments.facts(channel),
+        pbx="pbx1",
+        entry=call.Entry.ARI,
+        arrived_at=NOW,
+        new_visit_id="made-here",
+    )
+
+
+def test_a_bare_visit_lives_on_what_the_channel_tells() -> None:
+    visit = _visit(["n"], CHANNEL)
+    assert visit == call.Visit(
+        id="made-here",
+        node="n",
+        entry=call.Entry.ARI,
+        arrived_at=NOW,
+        call=call.Call(
+            pbx="pbx1",
+            key="pbx1/1795408967.1",
+            call_id="1795408967.1",
+            channel_id="1795408967.1",
+            linkedid="1.0",
+            caller="600100200",
+            presentation="prohib",
+            caller_name="Ann",
+            dialled="225550100",
+            trunk="acme",
+        ),
+    )
+
+
+def test_what_is_handed_over_wins_even_if_empty() -> None:
+    args = ["n", "caller=", "presentation=", "caller_name=", "dialled=", "trunk=", "linkedid=", "diverted_from=7"]
+    told = _visit(args, CHANNEL).call
+    assert (told.caller, told.presentation, told.caller_name, told.dialled, told.trunk, told.linkedid) == ("",) * 6
+    assert told.diverted_from == "7"
+
+
+def test_the_calls_identity() -> None:
+    assert _visit(["n", "origin=1.7"], CHANNEL).call.key == "pbx1/1.7"
+    assert _visit(["n", "origin=1.7"], CHANNEL).call.call_id == "1.7"
+    own = _visit(["n", "origin=1.7", "call=ticket/9"], CHANNEL).call
+    assert (own.key, own.call_id) == ("ticket/9", "ticket/9")
+    assert _visit(["n", "origin=", "call="], CHANNEL).call.key == "pbx1/1795408967.1"
+
+
+@pytest.mark.parametrize(("exten", "dialled"), [("s", ""), ("h", ""), ("T", ""), ("100", "100"), ("sales", "sales")])
+def test_the_extension_is_what_was_dialled_unless_it_is_a_place(exten: str, dialled: str) -> None:
+    channel = {**CHANNEL, "dialplan": {"exten": exten}, "channelvars": {}}
+    assert _visit(["n"], channel).call.dialled == dialled
+
+
+def test_a_record_is_as_old_as_it_says_but_never_from_the_future() -> None:
+    early, late = int(NOW.timestamp()) - 60, int(NOW.timestamp()) + 60
+    assert _visit(["n", f"at={early}"], CHANNEL).arrived_at == datetime.fromtimestamp(early, UTC)
+    assert _visit(["n", f"at={late}"], CHANNEL).arrived_at == NOW
+
+
+@pytest.mark.parametrize(
+    "channel",
+    [{}, {"id": 7, "name": None, "caller": "x", "dialplan": [], "channelvars": 3}, {"caller": {"number": {}}}],
+)
+def test_facts_of_a_broken_channel_are_empty(channel: Mapping[str, object]) -> None:
+    assert arguments.facts(channel) == arguments.Facts()
+
+
+@pytest.mark.parametrize(
+    ("name", "trunk"),
+    [
+        ("PJSIP/acme-0000001f", "acme"),
+        ("PJSIP/acme-east-0000001f", "acme-east"),
+        ("SIP/10.0.0.1-0000001f", "10.0.0.1"),
+        ("IAX2/office-1234", "office"),
+        ("DAHDI/i1/48221131415-1", "i1"),
+        ("DAHDI/3-1", "3"),
+        ("Local/100@queue-00000001;2", ""),
+        ("Local/100@queue-00000001;1", ""),
+        ("Message/ast_msg_queue", "ast_msg_queue"),
+        ("acme", "acme"),
+        ("", ""),
+    ],
+)
+def test_trunk(name: str, trunk: str) -> None:
+    assert arguments.trunk(name) == trunk
+
+
+def test_an_unnamed_visit_is_the_same_for_the_same_mark_only() -> None:
+    one = arguments.unnamed_visit("1.1", "2026-01-15T12:00:00.000+0000")
+    assert one == arguments.unnamed_visit("1.1", "2026-01-15T12:00:00.000+0000")
+    assert one != arguments.unnamed_visit("1.1", "2026-01-15T12:00:00.001+0000")
+    assert one != arguments.unnamed_visit("1.2", "2026-01-15T12:00:00.000+0000")
+    assert arguments.parse(["n", f"visit={one}"]).visit == one
