@@ -1,0 +1,100 @@
+"""Every example in config/ is loaded as it stands, and says what its comments promise."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from agi_sms import config, message, node, text
+
+FOLDER = Path(__file__).parents[2] / "config"
+MAIN = FOLDER / "agi-sms.yaml"
+
+
+@pytest.fixture(scope="module", name="loaded")
+def _loaded() -> config.Config:
+    return config.load(MAIN, {})
+
+
+def test_the_examples_are_right_with_no_environment(loaded: config.Config) -> None:
+    assert loaded.warnings == ()
+    assert list(loaded.providers) == ["print"]
+    assert "every SMS is printed" in config.format_report(loaded)
+
+
+def test_every_file_is_used(loaded: config.Config) -> None:
+    files = {Path(detail.where.partition(":")[0]).name for detail in loaded.details.values()}
+    assert files == {path.name for path in (FOLDER / "nodes.d").iterdir()}
+    used = {detail.template for detail in loaded.details.values()} - {""}
+    assert used == {path.stem for path in (FOLDER / "templates.d").iterdir()}
+
+
+def test_secrets_and_the_data_folder_come_from_the_environment() -> None:
+    found = config.load(MAIN, {"ARI_PASSWORD": "one", "AMI_SECRET": "two", "AGI_SMS_DATABASE": "/srv/sms/x.db"})
+    main = found.settings.pbx["main"]
+    assert main.ari is not None
+    assert main.ami is not None
+    assert main.ari.password.get_secret_value() == "one"
+    assert main.ami.secret.get_secret_value() == "two"
+    assert found.settings.database == Path("/srv/sms/x.db")
+    assert found.settings.spool_path == Path("/srv/sms/x.spool")
+
+
+def test_the_commented_lines_are_right_as_well(tmp_path: Path) -> None:
+    """What is behind a # in front of a key is shown as an example, so it has to load."""
+    source = MAIN.read_text(encoding="utf-8").replace("/var/lib/agi-sms/", f"{tmp_path}/")
+    keys = (
+        "# spool:",
+        "# hold_budget:",
+        "# log:",
+        "# metrics:",
+        "# retry:",
+        "# max_age:",
+        "# concurrency:",
+        "# drain:",
+    )
+    lines = []
+    block = ""
+    for line in source.splitlines():
+        stripped = line.lstrip()
+        block = stripped if stripped in ("# providers:", "# trunks:") else block if stripped.startswith("#") else ""
+        uncomment = stripped.startswith(keys) or bool(block)
+        lines.append(line.replace("# ", "", 1) if uncomment else line)
+    (tmp_path / "agi-sms.yaml").write_text("\n".join(lines), encoding="utf-8")
+    found = config.load(tmp_path / "agi-sms.yaml", {})
+    assert "acme" in found.settings.pbx["main"].trunks
+    assert "audit" in found.providers
+    assert found.settings.metrics is not None
+    defaults = config.load(MAIN, {}).settings
+    for key in ("hold_budget", "log", "retry", "max_age", "concurrency", "drain"):
+        assert getattr(found.settings, key) == getattr(defaults, key), f"{key} is not the default that it claims to be"
+
+
+def test_the_announcement_is_one_plain_segment(loaded: config.Config) -> None:
+    info = loaded.nodes["company-info"]
+    sized = loaded.details["company-info"].sized
+    assert (info.delay, info.send_to_caller, info.recipients) == (timedelta(seconds=30), True, ())
+    assert (sized.encoding, sized.segments) == (message.Encoding.GSM7, 1)
+    assert "Zazolc z nami gesla jazn" in sized.text
+    as_written = text.measure(loaded.details["company-info"].sample)
+    assert (as_written.encoding, as_written.segments) == (message.Encoding.UCS2, 2)
+
+
+def test_the_elements_own_settings(loaded: config.Config) -> None:
+    element = loaded.nodes["sms-gateway"]
+    assert element.delay == timedelta(minutes=5)
+    assert [one.number for one in element.recipients] == ["+48600100300", "+48600100301"]
+    assert (element.sender, element.send_to_caller, element.once_per_call) == ("ACME", True, True)
+
+
+def test_the_team_on_call(loaded: config.Config) -> None:
+    alarm = loaded.nodes["on-call-alarm"]
+    assert alarm.recipients[0] == node.Recipient(number="+48600100200", group="oncall")
+    assert alarm.recipients[-1] == node.Recipient(number="+48600100210")
+    assert (alarm.once_per_call, alarm.max_age) == (False, timedelta(minutes=15))
+
+
+def test_the_missed_call_takes_its_queue_from_the_dialplan(loaded: config.Config) -> None:
+    assert loaded.nodes["missed-call"].dialplan_recipients
+    assert loaded.details["missed-call"].variables == ("QUEUE",)
+    assert "variables    QUEUE" in config.format_report(loaded, verbose=True)
