@@ -1,0 +1,169 @@
+"""From a visit to a durable activation, within the hold budget: nothing here makes a caller wait."""
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import structlog
+
+from agi_sms import call, errors, ids, metrics, node, numbers, plan, ports
+
+log = structlog.get_logger(__name__)
+
+REPLAY_FIRST = 0.5  # seconds
+REPLAY_LONGEST = 10.0
+
+
+class Book(Protocol):
+    """What a reload replaces: the nodes, and how each trunk writes numbers."""
+
+    @property
+    def nodes(self) -> node.Nodes: ...
+
+    def rules(self, pbx: str, trunk: str) -> numbers.Rules: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How long a call may be held: for the outbox, and after that for the spool."""
+
+    outbox: timedelta
+    spool: timedelta
+
+
+class Intake:
+    """Admits visits. `wake` is called when there is something new to send."""
+
+    def __init__(
+        self,
+        *,
+        outbox: ports.Outbox,
+        spool: ports.Spool,
+        book: Callable[[], Book],
+        clock: Callable[[], datetime],
+        budget: Budget,
+        wake: Callable[[], None],
+    ) -> None:
+        self._outbox = outbox
+        self._spool = spool
+        self._book = book
+        self._clock = clock
+        self.budget = budget
+        self._wake = wake
+        self._spooled = asyncio.Event()
+        self._told = False
+        self._late: set[asyncio.Task[ports.Admission]] = set()
+
+    async def receive(self, visit: call.Visit) -> ports.Reply:
+        """Store what this visit makes; never raises, never takes longer than the budget."""
+        with structlog.contextvars.bound_contextvars(call_id=visit.call.call_id, node=visit.node):
+            try:
+                return await self._receive(visit)
+            except Exception:
+                log.exception("call goes on without SMS: a bug in agi-sms", pbx=visit.call.pbx)
+                metrics.fault("intake")
+                return ports.Reply(status=ports.ReplyStatus.ERROR)
+
+    async def _receive(self, visit: call.Visit) -> ports.Reply:
+        book = self._book()
+        target = book.nodes.get(visit.node)
+        if target is None:
+            log.warning("call goes on without SMS: no such node", pbx=visit.call.pbx)
+            metrics.fault("unknown_node")
+            return ports.Reply(status=ports.ReplyStatus.INVALID)
+        planned = plan.plan(visit, target, book.rules(visit.call.pbx, visit.call.trunk))
+        for fault in planned.faults:
+            log.warning("nothing is scheduled: an argument of the dialplan or the text is not usable", error=fault)
+            metrics.fault("argument")
+        for fault in planned.ignored:
+            log.warning("argument ignored", error=fault)
+            metrics.fault("argument")
+        activation = ports.Activation(id=ids.new(self._clock()), visit=visit, node_revision=target.revision)
+        reply = await self._store(activation, planned, target.limits)
+        if planned.faults and not reply.leave_unset:
+            return ports.Reply(status=ports.ReplyStatus.INVALID, activation_id=reply.activation_id)
+        return reply
+
+    async def _store(
+        self, activation: ports.Activation, planned: plan.Plan, limits: Sequence[node.Limit]
+    ) -> ports.Reply:
+        admitting = asyncio.ensure_future(self._outbox.admit(activation, planned.drafts, limits))
+        await asyncio.wait({admitting}, timeout=self.budget.outbox.total_seconds())
+        trouble = "the outbox takes longer than the hold budget"
+        if admitting.done():
+            try:
+                return self._admitted(activation, admitting.result())
+            except errors.OutboxError as error:
+                trouble = str(error)
+        else:
+            self._late.add(admitting)
+            admitting.add_done_callback(self._came_late)
+        return await self._set_aside(activation, planned, limits, trouble)
+
+    def _admitted(self, activation: ports.Activation, admission: ports.Admission) -> ports.Reply:
+        if admission.new:
+            log.info("call arrived", entry=str(activation.visit.entry), messages=admission.count)
+        else:
+            log.info("visit was stored before", entry=str(activation.visit.entry))
+        if admission.count:
+            self._wake()
+        status = ports.ReplyStatus.SCHEDULED if admission.count else ports.ReplyStatus.SKIPPED
+        return ports.Reply(status=status, count=admission.count, activation_id=admission.activation_id)
+
+    def _came_late(self, admitting: "asyncio.Task[ports.Admission]") -> None:
+        """The spool has this visit too; the outbox tells the two apart by its visit."""
+        self._late.discard(admitting)
+        if not admitting.cancelled() and admitting.exception() is None:
+            self._wake()
+
+    async def _set_aside(
+        self, activation: ports.Activation, planned: plan.Plan, limits: Sequence[node.Limit], trouble: str
+    ) -> ports.Reply:
+        if not self._told:
+            log.warning("the outbox does not take new calls; they are set aside in the spool", error=trouble)
+        self._told = True
+        try:
+            async with asyncio.timeout(self.budget.spool.total_seconds()):
+                await self._spool.write(activation, planned.drafts, limits)
+        except (errors.SpoolError, TimeoutError) as error:
+            log.error("neither outbox nor spool took the call; the dialplan is to write it down", error=repr(error))
+            metrics.fault("not_stored")
+            return ports.Reply(status=ports.ReplyStatus.ERROR, leave_unset=True)
+        self._spooled.set()
+        metrics.SPOOLED.inc()
+        status = ports.ReplyStatus.SCHEDULED if planned.count else ports.ReplyStatus.SKIPPED
+        return ports.Reply(status=status, count=planned.count, activation_id=activation.id)
+
+    async def run(self) -> None:
+        """Hand over what is in the spool, now and whenever something was set aside; until cancelled."""
+        while True:
+            if not self._spool.pending:
+                await self._something_spooled()
+                continue
+            handed_over, pause = 0, REPLAY_FIRST
+            while self._spool.pending:
+                try:
+                    handed_over += await self._spool.replay(self._outbox)
+                    self._wake()
+                except (errors.OutboxError, errors.SpoolError):
+                    await asyncio.sleep(pause)
+                    pause = min(pause * 2, REPLAY_LONGEST)
+            self._told = False
+            if handed_over:
+                log.info("the outbox takes calls again; the spool is handed over", calls=handed_over)
+
+    async def _something_spooled(self) -> None:
+        """Told of it, or after a while: a write that was given up may have come to its end later."""
+        self._spooled.clear()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REPLAY_LONGEST):
+                await self._spooled.wait()
+
+    async def close(self) -> None:
+        """Wait for admissions that outlived their budget; the outbox is still open."""
+        for task in tuple(self._late):
+            with contextlib.suppress(errors.OutboxError):
+                await task

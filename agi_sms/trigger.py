@@ -1,0 +1,113 @@
+"""What a call would do, without a call: for `agi-sms trigger`."""
+
+import uuid
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from agi_sms import call, clock, durations, errors, ids, message, plan, ports, show
+
+if TYPE_CHECKING:
+    from agi_sms import config as configuration
+
+
+def visit(
+    loaded: "configuration.Config",
+    *,
+    node: str,
+    caller: str,
+    withheld: bool,
+    caller_name: str,
+    dialled: str,
+    variables: Mapping[str, str],
+    recipients: str | None,
+    sender: str | None,
+    delay: str | None,
+    call_id: str | None,
+    pbx: str | None,
+    trunk: str,
+) -> call.Visit:
+    """The visit that was asked for; raises ArgumentError where it names something unknown."""
+    if node not in loaded.nodes:
+        raise errors.ArgumentError(f"no node {node!r}; there are: {', '.join(sorted(loaded.nodes)) or 'none'}")
+    names = list(loaded.settings.pbx)
+    if pbx is not None and pbx not in names:
+        raise errors.ArgumentError(f"no pbx {pbx!r}; there are: {', '.join(names) or 'none'}")
+    chosen = pbx or (names[0] if names else "none")
+    visit_id = str(uuid.uuid4())
+    return call.Visit(
+        id=visit_id,
+        node=node,
+        entry=call.Entry.TRIGGER,
+        arrived_at=clock.now(),
+        recipients=recipients,
+        sender=sender,
+        delay=delay,
+        call=call.Call(
+            pbx=chosen,
+            key=call_id or f"trigger/{visit_id}",
+            call_id=call_id or f"trigger-{visit_id[:8]}",
+            caller=caller,
+            presentation="prohib" if withheld else "allowed",
+            caller_name=caller_name,
+            dialled=dialled,
+            trunk=trunk,
+            variables=dict(variables),
+        ),
+    )
+
+
+def planned(loaded: "configuration.Config", asked: call.Visit) -> plan.Plan:
+    """What the node makes of the visit."""
+    rules = loaded.rules(asked.call.pbx, asked.call.trunk)
+    return plan.plan(asked, loaded.nodes[asked.node], rules)
+
+
+async def admit(
+    box: ports.Outbox, loaded: "configuration.Config", asked: call.Visit, wanted: plan.Plan
+) -> ports.Admission:
+    """Store it, as a call would be stored."""
+    target = loaded.nodes[asked.node]
+    activation = ports.Activation(id=ids.new(clock.now()), visit=asked, node_revision=target.revision)
+    return await box.admit(activation, wanted.drafts, target.limits)
+
+
+def preview(wanted: plan.Plan) -> Iterator[str]:
+    """What would be sent, a line or more each."""
+    yield from _faults(wanted)
+    if not wanted.drafts:
+        yield "nobody: the node has no recipients, and nobody was named"
+    for draft in wanted.drafts:
+        to = show.safe(draft.recipient) or "(withheld)"
+        if draft.reason is not None:
+            yield f"{to}: {draft.status}, {show.REASONS[draft.reason]}"
+            continue
+        after = durations.show(draft.expires_at - draft.due_at)
+        yield (
+            f"{to}: from {show.safe(draft.sender) or '(the provider decides)'}, due {show.local(draft.due_at)}, "
+            f"expires {after} later, by {', '.join(draft.route)}"
+        )
+    for draft in wanted.drafts[:1]:
+        if draft.text is not None:
+            size = f"{draft.encoding}, {draft.segments} segment{'' if draft.segments == 1 else 's'}"
+            yield f"text ({size}, {len(draft.text)} characters):"
+            yield from (f"  {line}" for line in show.safe(draft.text).split("\n"))
+    yield "dry run: nothing stored, nothing sent"
+
+
+def report(admission: ports.Admission, wanted: plan.Plan) -> Iterator[str]:
+    """What was stored, a line a message."""
+    yield from _faults(wanted)
+    for kept in admission.messages:
+        to = show.safe(kept.recipient) or "(withheld)"
+        if kept.status is message.Status.SCHEDULED:
+            yield f"{kept.message_id}  {to}: due {show.local(kept.due_at)}"
+        else:
+            why = f", {show.REASONS[kept.reason]}" if kept.reason else ""
+            yield f"{kept.message_id}  {to}: {kept.status}{why}"
+    if not admission.messages:
+        yield "nobody: the node has no recipients, and nobody was named"
+
+
+def _faults(wanted: plan.Plan) -> Iterator[str]:
+    for fault in (*wanted.faults, *wanted.ignored):
+        yield f"fault: {show.safe(fault)}"
