@@ -337,7 +337,7 @@ def _with_outbox(config_file: Path, work: "Callable[[sqlite.SqliteOutbox], Corou
 def _finish(work: Coroutine[Any, Any, T]) -> T:
     try:
         return asyncio.run(work)
-    except errors.OutboxError as error:
+    except (errors.OutboxError, errors.SpoolError) as error:
         _fail(str(error), UNUSABLE)
     except errors.AgiSmsError as error:
         _fail(str(error), NOT_DONE)

@@ -1,7 +1,8 @@
 """Claim what is due, attempt it, record what came of it."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
@@ -73,12 +74,24 @@ class Delivery:
         if free > 0:
             longest = max((p.timeout for p in terms.providers.values()), default=timedelta(0))
             leases = await self._outbox.claim(limit=free, lease=longest + MARGIN)
+            if self._draining:
+                await self._give_back(leases)
+                return
             for lease in leases:
                 task = asyncio.create_task(self._work(lease, terms))
                 self._under_way.add(task)
                 task.add_done_callback(self._ended)
         if len(leases) < free or free <= 0:
             await self._rest(free)
+
+    async def _give_back(self, leases: Sequence[ports.Lease]) -> None:
+        """What was claimed while the drain began; what is not given back now, the next start finds."""
+        for lease in leases:
+            before = ports.Decision(
+                status=lease.status_before, reason=lease.message.reason, due_at=lease.message.due_at
+            )
+            with contextlib.suppress(errors.OutboxError):
+                await self._outbox.settle(lease, before)
 
     async def _rest(self, free: int) -> None:
         """Until something new came, a place is free, or the next message is due."""

@@ -4,7 +4,7 @@ import enum
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Protocol
 
 from agi_sms import call, message, node
 from agi_sms.message import Message, Status
@@ -81,7 +81,7 @@ class Lease:
     """The right to work on one message until `until`. Completions with a token that is no longer valid change nothing.
 
     `status_before` is SCHEDULED, or UNCERTAIN where the time for a settling receipt is over.
-    `last_provider` is the provider of the newest attempt, empty where there was none.
+    `last_provider` and `last_ended` are of the newest attempt, empty and None where there was none.
     """
 
     message: Message
@@ -89,6 +89,7 @@ class Lease:
     until: datetime
     status_before: Status
     last_provider: str = ""
+    last_ended: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,11 +270,3 @@ class Provider(Protocol):
     async def send(self, submission: Submission) -> message.Outcome: ...
 
     async def close(self) -> None: ...
-
-
-class Settings(Protocol):
-    """What `providers.build` needs of a provider's settings."""
-
-    type: str
-
-    def model_dump(self) -> dict[str, Any]: ...

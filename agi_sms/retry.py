@@ -48,11 +48,16 @@ def choose(
 ) -> Go | ports.Decision:
     """Where a claimed message goes, or how its lease ends without an attempt.
 
-    An uncertain one may only be sent again by the provider that may have it already.
+    An uncertain one may only be sent again by the provider that may have it already. One that a crash left so
+    has its grace period before it, unless the provider dedupes.
     """
     held = lease.message
     if lease.status_before is Status.UNCERTAIN:
         provider = traits(lease.last_provider)
+        if held.reason is Reason.CRASHED and lease.last_ended is not None and not (provider and provider.idempotent):
+            grace_ends = lease.last_ended + policy.grace
+            if now < grace_ends:
+                return ports.Decision(status=Status.UNCERTAIN, reason=Reason.CRASHED, due_at=grace_ends)
         again = provider is not None and (provider.idempotent or provider.on_uncertain is ports.OnUncertain.RESEND)
         if again and held.attempts < policy.attempts and now < held.expires_at:
             return Go(provider=lease.last_provider)

@@ -15,7 +15,7 @@ from typing import Any
 import prometheus_client
 import structlog
 
-from agi_sms import clock, config, delivery, errors, intake, logs, ports, providers
+from agi_sms import clock, config, delivery, errors, intake, logs, ports, providers, trigger
 from agi_sms.asterisk import ami, ari
 from agi_sms.outbox import spool, sqlite
 
@@ -87,6 +87,7 @@ class Service:
                 budget=intake.Budget(outbox=settings.hold_budget, spool=SPOOL_PATIENCE),
                 wake=sender.wake,
             )
+            self._warm()
             await self._serve(outbox, admitter, sender)
 
     async def _serve(self, outbox: ports.Outbox, admitter: intake.Intake, sender: delivery.Delivery) -> None:
@@ -225,6 +226,11 @@ class Service:
             task.add_done_callback(self._aside.discard)
 
         loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _warm(self) -> None:
+        """Load what phone numbers and templates load at their first use, before a call has to wait for it."""
+        for name in self._config.nodes:
+            trigger.planned(self._config, trigger.sample(self._config, name))
 
     def _listen(self) -> None:
         listen = self._config.settings.metrics

@@ -9,6 +9,8 @@ from agi_sms import call, clock, durations, errors, ids, message, plan, ports, s
 if TYPE_CHECKING:
     from agi_sms import config as configuration
 
+SAMPLE_CALLER = "+48600100200"
+
 
 def visit(
     loaded: "configuration.Config",
@@ -53,6 +55,25 @@ def visit(
             trunk=trunk,
             variables=dict(variables),
         ),
+    )
+
+
+def sample(loaded: "configuration.Config", name: str) -> call.Visit:
+    """A visit such as a call might make."""
+    return visit(
+        loaded,
+        node=name,
+        caller=SAMPLE_CALLER,
+        withheld=False,
+        caller_name="",
+        dialled=SAMPLE_CALLER,
+        variables={},
+        recipients=None,
+        sender=None,
+        delay=None,
+        call_id=None,
+        pbx=None,
+        trunk="",
     )
 
 

@@ -142,6 +142,7 @@ async def test_a_lease_that_ran_out(outbox_factory: stores.Store, outbox: ports.
     clock.advance(MINUTE)
     lease = await claim_one(outbox)
     assert (lease.status_before, lease.message.reason, lease.last_provider) == (S.UNCERTAIN, R.CRASHED, "main")
+    assert lease.last_ended == clock.now
     clock.advance(MINUTE)
     lease = await claim_one(outbox)
     assert lease.status_before is S.UNCERTAIN  # not tried since, so the doubt is still there

@@ -257,6 +257,26 @@ def test_an_uncertain_message_whose_provider_is_gone_is_held() -> None:
     assert retry.choose(lease, POLICY, providers(B), NOW) == ports.Decision(status=Status.HELD, reason=Reason.CRASHED)
 
 
+@pytest.mark.parametrize("on_uncertain", list(ports.OnUncertain))
+def test_after_a_crash_the_grace_period_comes_first(on_uncertain: ports.OnUncertain) -> None:
+    known = providers(FakeProvider("a", on_uncertain=on_uncertain))
+    lease = replace(make_lease(Status.UNCERTAIN, "a", attempts=1, reason=Reason.CRASHED), last_ended=NOW)
+    ends = NOW + POLICY.grace
+    waits = ports.Decision(status=Status.UNCERTAIN, reason=Reason.CRASHED, due_at=ends)
+    assert retry.choose(lease, POLICY, known, NOW) == waits
+    assert retry.choose(lease, POLICY, known, ends - timedelta(milliseconds=1)) == waits
+    assert retry.choose(lease, POLICY, known, ends) == (
+        retry.Go(provider="a")
+        if on_uncertain is ports.OnUncertain.RESEND
+        else ports.Decision(status=Status.HELD, reason=Reason.CRASHED)
+    )
+
+
+def test_after_a_crash_a_provider_that_dedupes_is_asked_at_once() -> None:
+    lease = replace(make_lease(Status.UNCERTAIN, "a", attempts=1, reason=Reason.CRASHED), last_ended=NOW)
+    assert retry.choose(lease, POLICY, providers(FakeProvider("a", idempotent=True)), NOW) == retry.Go(provider="a")
+
+
 # --- whatever happens -------------------------------------------------------------------------------------------
 
 OUTCOMES = st.one_of(
