@@ -1,10 +1,12 @@
-"""Calls that enter the node by Stasis: hear of them, hand them over, set one variable, send them on.
+"""Calls that enter the node by Stasis: hear of them, hand them over, send them on with the answer.
 
 Nothing here decides anything about messages: `receive` stores the visit and says what the dialplan is told.
 The rules that made this file what it is:
 
 - The reader only parses; everything that waits is a task.
 - `continue` is never repeated blindly, since a second one can release the channel's next visit.
+- The answer travels in that one request. Setting a variable on a channel in Stasis (22.10.1) leaves the channel's
+  thread inhibited: the dialplan is then refused DB(), SHELL() and CURL() for the rest of the call.
 - A websocket that comes back replays nothing, so after every connect, and now and then, the parked channels
   are looked for.
 - Whoever registers the application last has it; the one before stands by and says so.
@@ -23,7 +25,6 @@ from agi_sms.asterisk.settings import Ari
 
 State = link.State
 
-VARIABLE = "AGISMS"
 LOOK_EVERY = 15.0  # seconds between two looks for parked channels
 LOOK_AT_ONCE = 10  # channels looked after at the same time, so that live calls find the pool free
 STANDBY_CHECK = 15.0  # seconds
@@ -187,7 +188,16 @@ class AriEntry:
             known.started = started  # found parked, before its event came through
             return
         visit_id = arguments.unnamed_visit(channel_id, stamp)
-        self._take(visiting.Held(channel_id=channel_id, args=args, visit_id=visit_id, started=started), channel)
+        self._take(
+            visiting.Held(
+                channel_id=channel_id,
+                args=args,
+                visit_id=visit_id,
+                started=started,
+                in_subroutine=visiting.in_subroutine(channel),
+            ),
+            channel,
+        )
 
     def _on_end(self, event: dict[str, Any]) -> None:
         if event.get("application") != self._settings.app:
@@ -227,7 +237,7 @@ class AriEntry:
             await self._finish(held)
 
     async def _release(self, held: visiting.Held) -> None:
-        """Tell the dialplan, and send the channel on, once."""
+        """Send the channel on, once, with what the dialplan is told."""
         reason: errors.PbxError | None = None
         for number, pause in enumerate(PAUSES):
             if pause:
@@ -252,11 +262,7 @@ class AriEntry:
             raise errors.PbxUnreachable("not connected")
         held.tried_at = asyncio.get_running_loop().time()
         try:
-            if held.reply is not None and not held.reply.leave_unset:
-                await connection.set_variable(held.channel_id, VARIABLE, held.reply.value)
-            if held.gone:  # by the watchdog meanwhile: a `continue` would hit the channel's next visit
-                return
-            await connection.send_on(held.channel_id)
+            await connection.send_on(held.channel_id, held.way_back)
         except ari_client.Refusal as refusal:
             if refusal.status not in (404, 409):  # hung up, or out of Stasis already
                 raise
@@ -346,7 +352,14 @@ class AriEntry:
         if args is None:
             return False
         visit_id = arguments.unnamed_visit(channel_id, visiting.place_of(channel))
-        held = visiting.Held(channel_id=channel_id, args=args, visit_id=visit_id, started=None, recovered=True)
+        held = visiting.Held(
+            channel_id=channel_id,
+            args=args,
+            visit_id=visit_id,
+            started=None,
+            in_subroutine=visiting.in_subroutine(channel),
+            recovered=True,
+        )
         self._take(held, channel)
         if held.task is not None:
             await asyncio.wait({held.task})

@@ -199,15 +199,10 @@ class Connection:
         with _translated():
             await self._client.run(apps=app)
 
-    async def set_variable(self, channel_id: str, name: str, value: str) -> None:
-        """Set one channel variable."""
+    async def send_on(self, channel_id: str, where: Mapping[str, str | int] | None = None) -> None:
+        """Let a channel go on at its next priority, or at another place of the dialplan, which must exist."""
         with _translated():
-            await self._client.channels.setChannelVar(channelId=channel_id, variable=name, value=value)
-
-    async def send_on(self, channel_id: str) -> None:
-        """Let a channel go on at its next priority."""
-        with _translated():
-            await self._client.channels.continueInDialplan(channelId=channel_id)
+            await self._client.channels.continueInDialplan(channelId=channel_id, **(where or {}))
 
     async def channel(self, channel_id: str) -> dict[str, Any] | None:
         """A channel as Asterisk describes it, None where it is gone."""

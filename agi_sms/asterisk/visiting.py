@@ -11,6 +11,8 @@ import structlog
 from agi_sms import call, errors, metrics, ports
 from agi_sms.asterisk import arguments
 
+CONTEXT = "agi-sms"  # of the subroutine
+
 log = structlog.get_logger(__name__)
 
 
@@ -22,6 +24,7 @@ class Held:
     args: list[str]
     visit_id: str  # for a dialplan that names none
     started: datetime | None  # by Asterisk's clock; None where the event has not been seen
+    in_subroutine: bool  # a bare Stasis() has no extension that takes an answer
     recovered: bool = False
     task: "asyncio.Task[None] | None" = None
     gone: bool = False  # the channel has left, by itself or by us
@@ -41,6 +44,17 @@ class Held:
         """What the dialplan reads, empty where it is left to think that nobody answered."""
         return "" if self.reply is None or self.reply.leave_unset else self.reply.value
 
+    @property
+    def way_back(self) -> dict[str, str | int]:
+        """Where the channel goes on: at the subroutine's extension for answers, or simply at the next priority.
+
+        A place that does not exist would end the call, so only Asterisk's own word about where the channel is counts.
+        """
+        if not self.in_subroutine or not self.told:
+            return {}
+        status, count = self.told.split(",")
+        return {"context": CONTEXT, "extension": f"result:{status}:{count}", "priority": 1}
+
 
 def arguments_of(channel: dict[str, Any], app: str) -> list[str] | None:
     """The arguments of the visit that a channel is in, None where it is not in this application."""
@@ -49,6 +63,14 @@ def arguments_of(channel: dict[str, Any], app: str) -> list[str] | None:
         return None
     found = arguments.split(str(dialplan.get("app_data", "")), most=arguments.STASIS_ARGUMENTS)
     return found[1:] if found[:1] == [app] else None
+
+
+def in_subroutine(channel: dict[str, Any]) -> bool:
+    """Whether the channel came by dialplan/agi-sms.conf, by Asterisk's own account of where it is."""
+    dialplan = channel.get("dialplan")
+    if not isinstance(dialplan, dict):
+        return False
+    return dialplan.get("context") == CONTEXT and dialplan.get("exten") == "s"
 
 
 def place_of(channel: dict[str, Any]) -> str:

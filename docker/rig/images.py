@@ -87,8 +87,8 @@ def _image(
     """Return the tag of an image made of this content; machine files help to build it and are no part of it."""
     source = (DOCKER / dockerfile).read_bytes()
     digest = hashlib.sha256(source + release.name.encode())
-    for name, data in sorted((content or {}).items()):
-        digest.update(f"\0{name}\0{len(data)}\0".encode() + data)
+    for path, data in sorted((content or {}).items()):
+        digest.update(f"\0{path}\0{len(data)}\0".encode() + data)
     name, _, version = tag.partition(":")
     exact = f"{name}:{version}-{digest.hexdigest()[:12]}"
     if _exists(exact):
@@ -109,11 +109,20 @@ def _image(
             f"APT_OPTIONS={' '.join(host.apt_options())}",
         ]
         # Docker itself keeps these out of an image's history; a proxy's address may hold a password.
-        for name, value in host.proxies().items():
-            command += ["--build-arg", f"{name}={value}"]
-        command += ["-t", exact, "-t", tag, "-"]
+        for variable, value in host.proxies().items():
+            command += ["--build-arg", f"{variable}={value}"]
+        command += ["--force-rm", "-t", exact, "-t", tag, "-"]
         steps.run(f"building the image {tag}", command, stdin=context)
+        _forget_older(name, f"{version}-", exact)
     return exact
+
+
+def _forget_older(name: str, prefix: str, newest: str) -> None:
+    """Remove the names of images that this one replaces; one that a container still uses stays."""
+    for older in engine.docker("images", "--format", "{{.Repository}}:{{.Tag}}", name).split():
+        if older.startswith(f"{name}:{prefix}") and older != newest:
+            with contextlib.suppress(errors.RigError):
+                engine.docker("rmi", older)
 
 
 def _base(release: Release) -> str:

@@ -18,7 +18,7 @@ from agi_sms.asterisk.settings import Ari
 USER, PASSWORD, APP = "gateway", "s3cret", "agi-sms"
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 SCHEDULED = ports.Reply(status=ports.ReplyStatus.SCHEDULED, count=2, activation_id="act-1")
-SENT_ON = [("AGISMS", "SCHEDULED,2"), ("continue",)]
+SENT_ON = [("continue", "result:SCHEDULED:2")]
 LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
 
@@ -33,13 +33,22 @@ def _operation(method: str, path: str, nickname: str, answer: str, *query: str, 
 DOCS = {
     "channels": [
         _operation("GET", "/channels/{channelId}", "get", "Channel"),
-        _operation("POST", "/channels/{channelId}/continue", "continueInDialplan", "void", "context", "extension"),
-        _operation("POST", "/channels/{channelId}/variable", "setChannelVar", "void", "variable", "value"),
+        _operation(
+            "POST", "/channels/{channelId}/continue", "continueInDialplan", "void", "context", "extension", "priority"
+        ),
     ],
     "applications": [_operation("GET", "/applications/{applicationName}", "get", "Application")],
     "events": [_operation("GET", "/events", "eventWebsocket", "Message", "app", websocket=True)],
     "playbacks": [_operation("GET", "/playbacks/{playbackId}", "get", "Playback")],
 }
+
+
+def _destination(request: web.Request) -> tuple[str, ...]:
+    """The subroutine's extension for answers, nothing for the next priority; anything else would end the call."""
+    if not request.query_string:
+        return ()
+    assert (request.query["context"], request.query["priority"]) == ("agi-sms", "1")
+    return (request.query["extension"],)
 
 
 @dataclass
@@ -53,6 +62,7 @@ class FakeAri:
     paths: list[str] = field(default_factory=list)
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     script: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = field(default_factory=dict)
+    place: dict[str, str] = field(default_factory=lambda: {"context": "agi-sms", "exten": "s"})
     docs_for: str = "http://elsewhere.invalid/ari"
     autoping: bool = True
     at_once: int = 0
@@ -91,7 +101,7 @@ class FakeAri:
             "id": channel_id,
             "name": "PJSIP/acme-0000001f",
             "caller": {"name": "", "number": "600100200"},
-            "dialplan": {"context": "c", "exten": "100", "priority": 2, **app},
+            "dialplan": {**self.place, "priority": 2, **app},
             "channelvars": {},
         }
 
@@ -133,13 +143,9 @@ class FakeAri:
                 if channel_id.startswith("gone"):
                     return web.json_response({"message": "Channel not found"}, status=404)
                 return web.json_response(self.describe(channel_id))
-            case ["channels", channel_id, "variable"]:
-                self.seen.append((channel_id, request.query["variable"], request.query["value"]))
-                return web.Response(status=204)
             case ["channels", channel_id, "continue"]:
-                assert request.query_string == ""
                 if channel_id != ari_client.PROBE:
-                    self.seen.append((channel_id, "continue"))
+                    self.seen.append((channel_id, "continue", *_destination(request)))
                 if channel_id not in self.channels:
                     return web.json_response({"message": "Channel not found"}, status=404)
                 return web.Response(status=204)

@@ -419,10 +419,12 @@ async def test_a_result_after_the_lease_ran_out_changes_nothing(rig: Rig) -> Non
     [one] = await rig.add()
     await until(lambda: len(provider.submissions) == 1)
     rig.turn(provider.timeout + delivery.MARGIN + SECOND)
-    await rig.comes_to(one, Status.HELD)
+    doubtful, _ = await rig.comes_to(one, Status.UNCERTAIN)
+    assert doubtful.reason is Reason.CRASHED
     provider.gate.set()
     [two] = await rig.add()
     await rig.comes_to(two, Status.ACCEPTED)
+    rig.turn(5 * MINUTE)
     doubtful, tried = await rig.comes_to(one, Status.HELD)
     assert doubtful.reason is Reason.CRASHED
     assert tried == [("a", "uncertain")]

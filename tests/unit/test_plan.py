@@ -437,7 +437,7 @@ def nodes_(draw: st.DrawFn) -> node.Node:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=250, deadline=None)
 @given(visit=visits(), target=nodes_(), rules=st.sampled_from(RULES))
 def test_whatever_the_call_holds(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> None:
     planned = plan.plan(visit, target, rules)

@@ -1,6 +1,8 @@
 """What becomes of a message after an attempt, and where a claimed one goes."""
 
+import dataclasses
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -250,6 +252,26 @@ def test_an_uncertain_message_is_not_sent_for_ever(changed: dict[str, Any], now:
     assert retry.choose(lease, POLICY, providers(again), now) == ports.Decision(
         status=Status.HELD, reason=Reason.UNANSWERED
     )
+
+
+@pytest.mark.parametrize("mode", list(ports.OnUncertain))
+def test_what_a_crash_left_has_its_grace_first(mode: ports.OnUncertain) -> None:
+    provider = FakeProvider("a", on_uncertain=mode)
+    lease = make_lease(Status.UNCERTAIN, "a", attempts=1, reason=Reason.CRASHED)
+    fresh = dataclasses.replace(lease, last_ended=NOW - SECOND)
+    waits = ports.Decision(status=Status.UNCERTAIN, reason=Reason.CRASHED, due_at=NOW - SECOND + timedelta(minutes=5))
+    assert retry.choose(fresh, POLICY, providers(provider), NOW) == waits
+    over = dataclasses.replace(lease, last_ended=NOW - timedelta(minutes=5))
+    held = ports.Decision(status=Status.HELD, reason=Reason.CRASHED)
+    expected = held if mode is ports.OnUncertain.HOLD else retry.Go(provider="a")
+    assert retry.choose(over, POLICY, providers(provider), NOW) == expected
+
+
+def test_what_a_crash_left_with_a_provider_that_dedupes_goes_again_at_once() -> None:
+    lease = make_lease(Status.UNCERTAIN, "a", attempts=1, reason=Reason.CRASHED)
+    fresh = dataclasses.replace(lease, last_ended=NOW)
+    again = retry.choose(fresh, POLICY, providers(FakeProvider("a", idempotent=True)), NOW)
+    assert again == retry.Go(provider="a")
 
 
 def test_an_uncertain_message_whose_provider_is_gone_is_held() -> None:
