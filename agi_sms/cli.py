@@ -167,7 +167,10 @@ def history(config_file: Path, form: str, limit: int, **wanted: Any) -> None:
 
     from agi_sms import show
 
-    found = _with_outbox(config_file, lambda box: box.history(_query(limit=limit, **wanted)))
+    loaded = _load(config_file)
+    found: list[message.Message] = []
+    if loaded.settings.database.exists():
+        found = _with_outbox(loaded, lambda box: box.history(_query(limit=limit, **wanted)))
     if form == "json":
         click.echo(show.history_json(found))
     elif form == "csv":
@@ -190,7 +193,7 @@ def explain(config_file: Path, message_id: str) -> None:
 
     from agi_sms import show
 
-    story = _with_outbox(config_file, lambda box: box.story(message_id))
+    story = _with_outbox(_load(config_file), lambda box: box.story(message_id))
     if story is None:
         _fail(f"no message {message_id}; `agi-sms history` lists them", NOT_DONE)
     show.explain(console.Console(highlight=False, soft_wrap=True), story)
@@ -225,12 +228,10 @@ def trigger(config_file: Path, dry_run: bool, **asked: Any) -> None:
         for line in triggering.preview(planned):
             click.echo(line)
         sys.exit(NOT_DONE if planned.faults else DONE)
-    admission = _with_outbox(config_file, lambda box: triggering.admit(box, loaded, visit, planned))
+    admission = _with_outbox(loaded, lambda box: triggering.admit(box, loaded, visit, planned), fresh=True)
     for line in triggering.report(admission, planned):
         click.echo(line)
-    from agi_sms.outbox import sqlite
-
-    if admission.count and sqlite.owner_pid(loaded.settings.database) is None:
+    if admission.count and not _wake(loaded.settings.database):
         click.echo("the gateway is not running: what is scheduled goes out once it is (agi-sms run)")
     sys.exit(NOT_DONE if planned.faults else DONE)
 
@@ -251,12 +252,14 @@ def _change(name: str, verb: str, done: str, text: str) -> None:
             click.confirm(f"{verb} all messages of node {node}{f' that are {status}' if status else ''}?", abort=True)
         query = _query(node=node, status=status, message_id=message_id)
         who = f"{getpass.getuser()} (command line)"
-        count = _with_outbox(config_file, lambda box: getattr(box, name)(query, who))
+        loaded = _load(config_file)
+        count = _with_outbox(loaded, lambda box: getattr(box, name)(query, who))
         if not count:
             _fail(
                 f"nothing to {name}: no such message, or its status does not allow it (agi-sms history)",
                 NOT_DONE,
             )
+        _wake(loaded.settings.database)
         click.echo(f"{count} message{'' if count == 1 else 's'} {done}")
 
 
@@ -324,14 +327,34 @@ async def _outbox(path: Path) -> "AsyncIterator[sqlite.SqliteOutbox]":
         await box.close()
 
 
-def _with_outbox(config_file: Path, work: "Callable[[sqlite.SqliteOutbox], Coroutine[Any, Any, T]]") -> T:
-    database = _load(config_file).settings.database
+def _with_outbox(
+    loaded: "configuration.Config",
+    work: "Callable[[sqlite.SqliteOutbox], Coroutine[Any, Any, T]]",
+    *,
+    fresh: bool = False,
+) -> T:
+    """Ask the outbox; `fresh` is for what may be the first to use it."""
+    database = loaded.settings.database
+    if not fresh and not database.exists():
+        _fail(f"no messages yet: {database} is made by the gateway's first start (agi-sms run)", NOT_DONE)
 
     async def ask() -> T:
         async with _outbox(database) as box:
             return await work(box)
 
     return _finish(ask())
+
+
+def _wake(database: Path) -> bool:
+    """Tell a running gateway that there is something to do; False where none runs."""
+    from agi_sms.outbox import sqlite
+
+    pid = sqlite.owner_pid(database)
+    if pid is None:
+        return False
+    with contextlib.suppress(PermissionError):  # it looks by itself every few seconds
+        os.kill(pid, signal.SIGUSR1)
+    return True
 
 
 def _finish(work: Coroutine[Any, Any, T]) -> T:

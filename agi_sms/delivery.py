@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import TypeVar
 
@@ -132,9 +132,10 @@ class Delivery:
             return
         number = sent.attempts + 1
         outcome = await self._send(sent, number, provider)
+        there = tuple(name for name in sent.route if name in terms.providers)
         decision = retry.decide(
             outcome,
-            sent=sent,
+            sent=replace(sent, route=there or sent.route),
             before=lease.status_before,
             attempts=number,
             provider=provider,

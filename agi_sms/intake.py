@@ -98,6 +98,10 @@ class Intake:
                 return self._admitted(activation, admitting.result())
             except errors.OutboxError as error:
                 trouble = str(error)
+            except Exception as error:
+                log.exception("a bug in the outbox")
+                metrics.fault("outbox")
+                trouble = repr(error)
         else:
             self._late.add(admitting)
             admitting.add_done_callback(self._came_late)

@@ -59,7 +59,7 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
     delay = _delay(visit, target, faults)
     sender = _sender(visit, target, faults)
     ignored: list[str] = []
-    if visit.recipients is not None and not target.dialplan_recipients:
+    if visit.recipients and not target.dialplan_recipients:
         ignored.append("recipients= is given, but the node does not say dialplan_recipients: true")
     elif len(_listed(visit)) > MOST_FROM_DIALPLAN:
         ignored.append(f"recipients= names more than {MOST_FROM_DIALPLAN}; those after them get nothing")
@@ -122,7 +122,7 @@ def write(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Written
 
 
 def _delay(visit: call.Visit, target: node.Node, faults: list[str]) -> timedelta:
-    if visit.delay is None:
+    if not visit.delay:
         return target.delay
     try:
         return durations.parse(visit.delay)
@@ -132,7 +132,7 @@ def _delay(visit: call.Visit, target: node.Node, faults: list[str]) -> timedelta
 
 
 def _sender(visit: call.Visit, target: node.Node, faults: list[str]) -> str:
-    if visit.sender is None:
+    if not visit.sender:
         return target.sender
     fault = text.sender_fault(visit.sender)
     if fault is None:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import Annotated, assert_never
 
 import pydantic
 
@@ -17,9 +17,9 @@ class Policy(pydantic.BaseModel):
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
-    first: durations.Duration = timedelta(seconds=30)
+    first: Annotated[durations.Duration, pydantic.Field(ge=timedelta(milliseconds=100))] = timedelta(seconds=30)
     factor: float = pydantic.Field(default=2.0, ge=1.0, le=100.0)
-    longest: durations.Duration = timedelta(minutes=30)
+    longest: Annotated[durations.Duration, pydantic.Field(ge=timedelta(milliseconds=100))] = timedelta(minutes=30)
     attempts: int = pydantic.Field(default=8, ge=1, le=100)
     jitter: float = pydantic.Field(default=0.2, ge=0.0, lt=1.0)
     grace: durations.Duration = timedelta(minutes=5)  # how long an uncertain message waits for a settling receipt
@@ -99,6 +99,8 @@ def decide(
     match outcome:
         case message.Accepted():
             return ports.Decision(status=Status.ACCEPTED)
+        case message.Rejected() if doubtful:  # the earlier attempt may have been taken all the same
+            return ports.Decision(status=Status.HELD, reason=sent.reason or Reason.UNANSWERED)
         case message.Rejected():
             return ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
         case message.Retry(after=after):

@@ -88,6 +88,7 @@ class Service:
                 wake=sender.wake,
             )
             self._warm()
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, sender.wake)
             await self._serve(outbox, admitter, sender)
 
     async def _serve(self, outbox: ports.Outbox, admitter: intake.Intake, sender: delivery.Delivery) -> None:

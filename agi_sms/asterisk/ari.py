@@ -208,6 +208,8 @@ class AriEntry:
         if held is None:
             return
         held.gone = True
+        if not held.tried_at and self._missed is not None:
+            self._missed()  # it left by its watchdog, or hung up: the dialplan has written the visit down
         held.ended = datetime.fromisoformat(str(event["timestamp"]))
         if held.settled:
             self._spawn(self._finish(held))

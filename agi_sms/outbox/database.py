@@ -200,6 +200,8 @@ class Session(aiosqlite.Connection):
 def migrate(raw: sqlite3.Connection, path: Path) -> bytes:
     """Bring the schema up to date in one transaction; returns the database's secret. Harmless if repeated."""
     newest = queries.migrations()[-1][0]
+    if _ours(raw, path) == newest:  # nothing to write, so nobody who writes is waited for
+        return _secret(raw)
     if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
         _ours(raw, path)
         raw.execute("PRAGMA journal_mode = WAL")
@@ -215,12 +217,17 @@ def migrate(raw: sqlite3.Connection, path: Path) -> bytes:
         if version == 0:
             _set(raw, "secret", secrets.token_bytes(32))
             raw.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-        secret: bytes = raw.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()[0]
+        secret = _secret(raw)
         raw.execute("COMMIT")
     except BaseException:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
         raise
+    return secret
+
+
+def _secret(raw: sqlite3.Connection) -> bytes:
+    secret: bytes = raw.execute("SELECT value FROM meta WHERE key = 'secret'").fetchone()[0]
     return secret
 
 

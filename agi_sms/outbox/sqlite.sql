@@ -7,7 +7,7 @@ BEGIN IMMEDIATE;
 -- name: columns
 m.id, m.activation_id, m.node, a.call_id, m.recipient, m.source, m.status, m.reason, m.sender, m.text, m.encoding,
 m.segments, m.route, m.created_at, m.due_at, m.expires_at, m.claims,
-coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) AS attempts
+coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) - m.attempts_before AS attempts
 
 -- === admission ===
 
@@ -198,7 +198,8 @@ UPDATE messages SET status = 'cancelled', reason = 'operator' WHERE id = :messag
 
 -- name: retry
 UPDATE messages SET status = CASE WHEN text IS NULL THEN 'waiting' ELSE 'scheduled' END, reason = NULL,
-    due_at = :now, expires_at = :now + max_age, claims = 0
+    due_at = :now, expires_at = :now + max_age, claims = 0,
+    attempts_before = (SELECT coalesce(max(n), 0) FROM attempts WHERE message_id = :message_id)
 WHERE id = :message_id;
 
 -- name: add_event

@@ -120,6 +120,21 @@ async def test_a_bare_stasis_just_goes_on(
     assert fake.asked("1.1") == fake.asked("1.2") == [("continue",)]
 
 
+async def test_a_call_that_left_before_it_was_sent_on(fake: fake_ari.FakeAri, intake: fake_ari.Intake) -> None:
+    """The dialplan has written its visit down, so somebody is to look there, now."""
+    async with fake_ari.running(fake, intake) as entry:
+        await doors.until(lambda: entry.state is ari.State.SERVING)
+        missed = intake.missed
+        intake.gate.clear()
+        await fake.start("1.1", "reception", "visit=v-1")
+        await doors.until(lambda: intake.visits)
+        await fake.end("1.1")
+        await doors.until(lambda: intake.missed == missed + 1)
+        intake.gate.set()
+        await doors.until(lambda: intake.back)
+    assert fake.asked("1.1") == []
+
+
 async def test_strange_events_disturb_nobody(fake: fake_ari.FakeAri, intake: fake_ari.Intake) -> None:
     async with fake_ari.running(fake, intake):
         socket = await fake.connected()

@@ -340,6 +340,8 @@ def test_explain_takes_the_end_of_an_id(shell: Shell) -> None:
 
 
 def test_explain_of_no_message_says_so(shell: Shell) -> None:
+    assert "first start" in shell("explain", "nonsense", code=NOT_DONE).stderr
+    shell("trigger", "order", "--var", "order=1")
     assert "no message nonsense" in shell("explain", "nonsense", code=NOT_DONE).stderr
 
 

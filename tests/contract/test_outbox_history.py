@@ -71,3 +71,22 @@ async def test_cancel_and_retry(outbox_factory: stores.Store, outbox: ports.Outb
         ("bob", "retry", clock()),
     ]
     assert sending.message.id == made[0]
+
+
+async def test_a_retry_by_a_person_starts_the_count_of_attempts_anew(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    clock = outbox_factory.clock
+    [made] = await admit(outbox, "v1", clock, due_at=clock())
+    for _ in range(2):
+        [lease] = await outbox.claim(limit=1, lease=HOUR)
+        assert lease.message.attempts == 0
+        attempt = await outbox.begin(lease, "acme")
+        assert attempt is not None
+        decision = ports.Decision(status=S.FAILED, reason=R.GAVE_UP)
+        assert await outbox.finish(lease, attempt, message.Retry(), decision)
+        assert (await only(outbox)).attempts == 1
+        assert await outbox.retry(ports.Query(message_id=made.message_id), "ann") == 1
+    story = await outbox.story(made.message_id)
+    assert story is not None
+    assert [one.n for one in story.attempts] == [1, 2]

@@ -325,3 +325,12 @@ def test_every_statement_is_sound(path: Path) -> None:
     for name in whole - {"begin"}:
         plan(raw, SQL[name])
     raw.close()
+
+
+async def test_reading_waits_for_nobody_who_writes(path: Path) -> None:
+    await made(path)
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        box = await opened(path, patience=timedelta(0))
+        assert await box.history(ports.Query()) == []
+        await box.close()

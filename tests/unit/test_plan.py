@@ -256,7 +256,7 @@ def test_the_dialplans_delay_wins(word: str, span: int) -> None:
     assert draft.status is Status.SCHEDULED
 
 
-@pytest.mark.parametrize("word", ["soon", "-5m", "5", "", "9" * 30 + "d", "400d", "1h 30m x"])
+@pytest.mark.parametrize("word", ["soon", "-5m", "5", "9" * 30 + "d", "400d", "1h 30m x"])
 def test_a_delay_that_nobody_can_read_holds_the_messages(word: str) -> None:
     target = make_node(recipients=(node.Recipient(number=MOBILE),), send_to_caller=True, delay=timedelta(minutes=5))
     planned = plan.plan(make_visit(delay=word, presentation="prohib"), target, PL)
@@ -273,6 +273,11 @@ def test_a_delay_that_nobody_can_read_holds_the_messages(word: str) -> None:
 def test_the_dialplans_sender_wins() -> None:
     assert one(make_visit(sender="Shop"), sender="TeleShop").sender == "Shop"
     assert one(make_visit(), sender="TeleShop").sender == "TeleShop"
+
+
+def test_what_the_dialplan_leaves_empty_it_leaves_to_the_node() -> None:
+    draft = one(make_visit(sender="", delay="", recipients=""), sender="TeleShop", delay=timedelta(minutes=5))
+    assert (draft.sender, draft.due_at, draft.status) == ("TeleShop", NOW + timedelta(minutes=5), Status.SCHEDULED)
 
 
 @pytest.mark.parametrize("word", ["MuchTooLongName", "bad\nname", "600100200", "!!!"])

@@ -90,9 +90,9 @@ def test_jitter_lengthens_and_shortens() -> None:
 
 POLICIES = st.builds(
     retry.Policy,
-    first=st.timedeltas(timedelta(0), timedelta(days=366)),
+    first=st.timedeltas(timedelta(milliseconds=100), timedelta(days=366)),
     factor=st.floats(1.0, 100.0),
-    longest=st.timedeltas(timedelta(0), timedelta(days=366)),
+    longest=st.timedeltas(timedelta(milliseconds=100), timedelta(days=366)),
     attempts=st.integers(1, 100),
     jitter=st.floats(0.0, 0.99),
     grace=st.timedeltas(timedelta(0), timedelta(days=366)),
@@ -109,19 +109,30 @@ def test_waits_never_shrink_and_never_pass_the_longest(policy: retry.Policy, rou
 # --- decide: the table ------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("before", [Status.SCHEDULED, Status.UNCERTAIN])
 @pytest.mark.parametrize("attempts", [1, 2, 99])
 @pytest.mark.parametrize(
-    ("outcome", "expected"),
+    ("outcome", "before", "expected"),
     [
-        (message.Accepted(ids=("x",)), ports.Decision(status=Status.ACCEPTED)),
-        (message.Rejected(), ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)),
+        (message.Accepted(ids=("x",)), Status.SCHEDULED, ports.Decision(status=Status.ACCEPTED)),
+        (message.Accepted(ids=("x",)), Status.UNCERTAIN, ports.Decision(status=Status.ACCEPTED)),
+        (
+            message.Rejected(),
+            Status.SCHEDULED,
+            ports.Decision(status=Status.FAILED, reason=Reason.REJECTED),
+        ),
     ],
 )
 def test_a_yes_and_a_no_are_final(
     outcome: message.Outcome, expected: ports.Decision, attempts: int, before: Status
 ) -> None:
     assert decide(outcome, attempts=attempts, before=before) == expected
+
+
+@pytest.mark.parametrize("attempts", [2, 99])
+def test_a_no_does_not_settle_an_earlier_doubt(attempts: int) -> None:
+    """The attempt before may have been taken, and refused now for being the second."""
+    held = decide(message.Rejected(), attempts=attempts, before=Status.UNCERTAIN)
+    assert held == ports.Decision(status=Status.HELD, reason=Reason.UNANSWERED)
 
 
 @pytest.mark.parametrize("outcome", [message.Retry(), message.Retry(after=600 * SECOND), message.ProviderDown()])

@@ -52,6 +52,7 @@ CREATE TABLE messages (
     created_at INTEGER NOT NULL,
     due_at INTEGER,
     expires_at INTEGER NOT NULL,
+    attempts_before INTEGER NOT NULL DEFAULT 0, -- those before a person's last retry; the policy counts from there
     max_age INTEGER NOT NULL,         -- expires_at minus due_at as admitted; a retry by a person gets it again
     once_key BLOB,
     claims INTEGER NOT NULL DEFAULT 0,
