@@ -3,6 +3,7 @@
 # ruff: noqa: ASYNC240 - tests may wait for a small local file
 
 import asyncio
+import contextlib
 import os
 import re
 import sqlite3
