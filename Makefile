@@ -10,10 +10,10 @@ STAMP := .venv/.complete
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-venv: $(STAMP) ## the virtual environment in .venv, from requirements.lock
+venv: $(STAMP) ## the virtual environment in .venv, from tests/requirements.lock
 
-$(STAMP): requirements.lock pyproject.toml
-	@docker/make-venv $(PYTHON) .venv requirements.lock
+$(STAMP): tests/requirements.lock pyproject.toml
+	@docker/make-venv $(PYTHON) .venv tests/requirements.lock
 	@touch $@
 
 check: $(STAMP) ## ruff, mypy, import-linter, and `agi-sms check` over the examples
@@ -24,10 +24,10 @@ check: $(STAMP) ## ruff, mypy, import-linter, and `agi-sms check` over the examp
 	$(BIN)/agi-sms check --config config/agi-sms.yaml
 
 test: $(STAMP) ## every test, real calls through Asterisk in Docker included
-	docker/with-engine $(BIN)/pytest $(ARGS)
+	docker/with-engine $(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 test-fast: $(STAMP) ## the tests that need no Docker
-	$(BIN)/pytest -m "not asterisk" $(ARGS)
+	$(BIN)/pytest -n 2 --dist loadfile -m "not asterisk" $(ARGS)
 
 demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
 	docker/with-engine $(BIN)/python docker/demo/demo.py
@@ -35,11 +35,13 @@ demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
 images: $(STAMP) ## build the Docker images of Asterisk, sipp and the gateway
 	docker/with-engine $(BIN)/python -m rig.images
 
-lock: ## renew requirements.lock from pyproject.toml
+COMPILE := $(BIN)/pip-compile -q --generate-hashes --strip-extras --allow-unsafe \
+  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate
+
+lock: ## renew requirements.lock and tests/requirements.lock from pyproject.toml
 	$(BIN)/pip install -q pip-tools
-	$(BIN)/pip-compile -q --extra dev --generate-hashes --strip-extras --allow-unsafe \
-	  --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-header --no-annotate \
-	  -o requirements.lock pyproject.toml
+	$(COMPILE) -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev -c requirements.lock -o tests/requirements.lock pyproject.toml
 
 clean: ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis build dist *.egg-info

@@ -6,10 +6,10 @@ import getpass
 import os
 import signal
 import sys
-import time
 from collections.abc import AsyncIterator, Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -49,10 +49,12 @@ def _moment(_: click.Context, __: click.Parameter, value: str | None) -> datetim
     if value is None:
         return None
     with contextlib.suppress(ValueError):
+        return datetime.combine(datetime.now().astimezone(), time.fromisoformat(value)).astimezone()
+    with contextlib.suppress(ValueError):
         return datetime.fromisoformat(value).astimezone()
     with contextlib.suppress(ValueError):
         return datetime.now().astimezone() - durations.parse(value)
-    raise click.BadParameter("write 2026-11-23, 2026-11-23T14:05, or a time ago: 2h, 30m, 7d")
+    raise click.BadParameter("write 2026-11-23, 2026-11-23T14:05, 14:05 (today), or a time ago: 2h, 30m, 7d")
 
 
 def _pairs(_: click.Context, __: click.Parameter, values: tuple[str, ...]) -> dict[str, str]:
@@ -132,19 +134,23 @@ def reload(config_file: Path) -> None:
     loaded = _load(config_file)
     database = loaded.settings.database
     pid = sqlite.owner_pid(database)
+    if pid is None and not os.access(database.parent, os.X_OK):
+        _fail(f"{database.parent} is closed to this user; reload as the user that runs the gateway", NOT_DONE)
     if pid is None:
         _fail(f"no gateway runs on {database}; start it with: agi-sms run", NOT_DONE)
     before = service.read_status(database)
     os.kill(pid, signal.SIGHUP)
-    deadline = time.monotonic() + RELOAD_PATIENCE
-    while time.monotonic() < deadline:
+    deadline = monotonic() + RELOAD_PATIENCE
+    while monotonic() < deadline:
         after = service.read_status(database)
         if after is not None and before is not None and after.reloads > before.reloads:
             if after.error:
                 _fail(f"the gateway kept its old configuration:\n{after.error}", MISTAKES)
             click.echo(f"reloaded: {len(loaded.nodes)} nodes, {len(loaded.providers)} providers")
+            if after.restart:
+                click.echo(f"these keys change with a restart only: {', '.join(after.restart)}", err=True)
             return
-        time.sleep(0.05)
+        sleep(0.05)
     _fail(f"the gateway (pid {pid}) did not answer within {RELOAD_PATIENCE:.0f} s; see its log", NOT_DONE)
 
 
@@ -154,7 +160,7 @@ def reload(config_file: Path) -> None:
 @click.option("--status", type=click.Choice([str(s) for s in message.Status]), help="Only with this status.")
 @click.option("--call", "call_id", help="Only of this call (its call id).")
 @click.option("--number", help="Only to this number; its last digits are enough.")
-@click.option("--since", callback=_moment, help="Only from this time on: 2026-11-23T14:05, or ago: 2h, 7d.")
+@click.option("--since", callback=_moment, help="Only from this time on: 2026-11-23T14:05, 14:05, or ago: 2h.")
 @click.option("--until", callback=_moment, help="Only before this time.")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most so many.")
 @click.option("--format", "form", type=click.Choice(["table", "json", "csv"]), default="table", show_default=True)
@@ -167,16 +173,18 @@ def history(config_file: Path, form: str, limit: int, **wanted: Any) -> None:
 
     from agi_sms import show
 
-    loaded = _load(config_file)
+    database = _database(config_file)
     found: list[message.Message] = []
-    if loaded.settings.database.exists():
-        found = _with_outbox(loaded, lambda box: box.history(_query(limit=limit, **wanted)))
+    if database.exists():
+        found = _with_outbox(database, lambda box: box.history(_query(limit=limit, **wanted)))
     if form == "json":
         click.echo(show.history_json(found))
     elif form == "csv":
         click.echo(show.history_csv(found), nl=False)
     elif not found:
         click.echo("no messages")
+        if wanted["node"] and wanted["node"] not in _known_nodes(config_file):
+            click.echo(f"the configuration has no node {wanted['node']}", err=True)
     else:
         out = console.Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
         out.print(show.history_table(found))
@@ -193,7 +201,7 @@ def explain(config_file: Path, message_id: str) -> None:
 
     from agi_sms import show
 
-    story = _with_outbox(_load(config_file), lambda box: box.story(message_id))
+    story = _with_outbox(_database(config_file), lambda box: box.story(message_id))
     if story is None:
         _fail(f"no message {message_id}; `agi-sms history` lists them", NOT_DONE)
     show.explain(console.Console(highlight=False, soft_wrap=True), story)
@@ -228,7 +236,9 @@ def trigger(config_file: Path, dry_run: bool, **asked: Any) -> None:
         for line in triggering.preview(planned):
             click.echo(line)
         sys.exit(NOT_DONE if planned.faults else DONE)
-    admission = _with_outbox(loaded, lambda box: triggering.admit(box, loaded, visit, planned), fresh=True)
+    admission = _with_outbox(
+        loaded.settings.database, lambda box: triggering.admit(box, loaded, visit, planned), fresh=True
+    )
     for line in triggering.report(admission, planned):
         click.echo(line)
     if admission.count and not _wake(loaded.settings.database):
@@ -252,14 +262,14 @@ def _change(name: str, verb: str, done: str, text: str) -> None:
             click.confirm(f"{verb} all messages of node {node}{f' that are {status}' if status else ''}?", abort=True)
         query = _query(node=node, status=status, message_id=message_id)
         who = f"{getpass.getuser()} (command line)"
-        loaded = _load(config_file)
-        count = _with_outbox(loaded, lambda box: getattr(box, name)(query, who))
+        database = _database(config_file)
+        count = _with_outbox(database, lambda box: getattr(box, name)(query, who))
         if not count:
             _fail(
                 f"nothing to {name}: no such message, or its status does not allow it (agi-sms history)",
                 NOT_DONE,
             )
-        _wake(loaded.settings.database)
+        _wake(database)
         click.echo(f"{count} message{'' if count == 1 else 's'} {done}")
 
 
@@ -288,6 +298,12 @@ def completion(shell: str) -> None:
 # --- shared by the commands ---------------------------------------------------------------------------------
 
 
+def _known_nodes(config_file: Path) -> frozenset[str]:
+    with contextlib.suppress(errors.ConfigError):
+        return frozenset(_read(config_file).nodes)
+    return frozenset()
+
+
 def _fail(text: str, code: int) -> NoReturn:
     click.echo(text, err=True)
     sys.exit(code)
@@ -303,8 +319,12 @@ def _load(path: Path) -> "configuration.Config":
     try:
         return _read(path)
     except errors.ConfigError as error:
-        count = len(error.mistakes)
-        _fail(f"{error}\n{count} mistake{'' if count == 1 else 's'} in the configuration", MISTAKES)
+        _refuse(error)
+
+
+def _refuse(error: errors.ConfigError) -> NoReturn:
+    count = len(error.mistakes)
+    _fail(f"{error}\n{count} mistake{'' if count == 1 else 's'} in the configuration", MISTAKES)
 
 
 def _query(
@@ -328,13 +348,12 @@ async def _outbox(path: Path) -> "AsyncIterator[sqlite.SqliteOutbox]":
 
 
 def _with_outbox(
-    loaded: "configuration.Config",
+    database: Path,
     work: "Callable[[sqlite.SqliteOutbox], Coroutine[Any, Any, T]]",
     *,
     fresh: bool = False,
 ) -> T:
     """Ask the outbox; `fresh` is for what may be the first to use it."""
-    database = loaded.settings.database
     if not fresh and not database.exists():
         _fail(f"no messages yet: {database} is made by the gateway's first start (agi-sms run)", NOT_DONE)
 
@@ -343,6 +362,20 @@ def _with_outbox(
             return await work(box)
 
     return _finish(ask())
+
+
+def _database(config_file: Path) -> Path:
+    """For commands that need nothing else: mistakes elsewhere are told, and are no hindrance."""
+    from agi_sms import config as configuration
+
+    try:
+        return _read(config_file).settings.database
+    except errors.ConfigError as error:
+        found = configuration.database(config_file, os.environ)
+        if found is None:
+            _refuse(error)
+        click.echo(f"the configuration has mistakes (agi-sms check); reading {found}", err=True)
+        return found
 
 
 def _wake(database: Path) -> bool:

@@ -4,6 +4,7 @@
 (`AGI_SMS_LOG__LEVEL=debug`) override what the files say, and `${NAME}` in a value is filled in from the environment.
 """
 
+import contextlib
 import copy
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -75,6 +76,16 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     return found
 
 
+def database(path: Path, environ: Mapping[str, str]) -> Path | None:
+    """Where the configuration says that the outbox is, also where other keys have mistakes; None if it does not."""
+    loader = _Loader(path, environ)
+    with contextlib.suppress(RecursionError):
+        loader.load()
+    if loader.settings is None or "database" not in loader.settings.model_fields_set:
+        return None
+    return loader.settings.database
+
+
 def restart_needed(old: Config, new: Config) -> list[str]:
     """The keys whose change takes effect only when the gateway is started again."""
     keys = [key for key in NEEDS_RESTART if getattr(old.settings, key) != getattr(new.settings, key)]
@@ -99,6 +110,7 @@ class _Loader:
         self.reader = Reader(environ, self.mistakes)
         self.files = [str(path)]
         self.lost: frozenset[tuple[object, ...]] = frozenset()
+        self.settings: Settings | None = None  # as far as they are right
 
     def load(self) -> Config | None:
         main = self.reader.mapping(self.path)
@@ -117,7 +129,7 @@ class _Loader:
         settings, self.lost = validated(lambda: _settings(over, tree), Settings, (over, tree), spot, self.mistakes)
         if settings is None:
             return None
-        settings = _anchored(settings, self.path.absolute().parent)
+        self.settings = settings = _anchored(settings, self.path.absolute().parent)
         book = Book(
             settings=settings,
             spot=spot,

@@ -1,5 +1,6 @@
 """Nodes as they are written, checked against everything that can be known before a call, and compiled."""
 
+import difflib
 import hashlib
 import json
 import re
@@ -203,6 +204,7 @@ class _Compiler:
             delay=wanted.delay,
             recipients=recipients,
             send_to_caller=wanted.send_to_caller,
+            caller_countries=wanted.caller_countries or (),
             once_per_call=wanted.once_per_call,
             dialplan_recipients=wanted.dialplan_recipients,
             transliterate=wanted.transliterate,
@@ -318,6 +320,15 @@ class _Compiler:
             self.wrong("is empty; an SMS needs a text", "content", key)
             return None
         self.lengths(made, sized, key)
+        for name in sorted(text.expected(made.template)):
+            close = difflib.get_close_matches(name, sorted(text.STANDARD), n=1, cutoff=0.75)
+            if close:
+                self.warn(
+                    f"{name} has to come from the dialplan, as var.{name}=; or did you mean {close[0]}?", "content"
+                )
+        if made.send_to_caller and "caller_name" in made.template.names:
+            hint = "caller_name is what the caller made up, and who called under a stranger's number has it sent there"
+            self.warn(f"{hint} in your name: leave it out where send_to_caller is true", "content", key)
         return Detail(
             where=str(self.spot()),
             sample=sample,

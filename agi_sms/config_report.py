@@ -68,6 +68,11 @@ def _story(config: "Config", one: node.Node) -> str:
     if one.description:
         lines.append(f"  description  {one.description}")
     lines += [f"  recipient    {r.number}{f' (@{r.group})' if r.group else ''}" for r in one.recipients]
+    if one.send_to_caller:
+        places = (
+            "any country" if one.caller_countries == (node.ANY,) else ", ".join(one.caller_countries or [one.region])
+        )
+        lines.append(f"  callers      mobiles of {places}")
     if detail.template:
         lines.append(f"  template     {detail.template}")
     on = [name for name in _SWITCHES if getattr(one, name)]

@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticKnownError
 from pydantic_settings import PydanticBaseSettingsSource
 
-from agi_sms import durations, numbers
+from agi_sms import durations, node, numbers
 from agi_sms import retry as retries
 from agi_sms.asterisk.settings import Ami, Ari
 from agi_sms.config_words import nearest
@@ -105,6 +105,20 @@ def _region(value: str) -> str:
     return value
 
 
+def _country(value: str) -> str:
+    if value.lower() != node.ANY:
+        return _region(value)
+    if value != node.ANY:
+        raise ValueError(f"is no region; did you mean {node.ANY}?")
+    return value
+
+
+def _countries(value: tuple[str, ...]) -> tuple[str, ...]:
+    if node.ANY in value and len(value) > 1:
+        raise ValueError(f"{node.ANY} stands alone, or regions do, like PL or [PL, DE]")
+    return value
+
+
 def _listen(value: str) -> str:
     host, colon, port = value.rpartition(":")
     odd = any(character.isspace() or not character.isprintable() for character in host)
@@ -144,6 +158,13 @@ RateField = Annotated[Rate, pydantic.PlainValidator(_rate)]
 Size = Annotated[int, pydantic.BeforeValidator(_size), pydantic.Field(ge=1 << 20, le=1 << 34)]
 Zone = Annotated[zoneinfo.ZoneInfo, pydantic.PlainValidator(_zone)]
 Region = Annotated[str, pydantic.AfterValidator(_region)]
+Country = Annotated[str, pydantic.AfterValidator(_country)]
+Countries = Annotated[
+    tuple[Country, ...],
+    pydantic.BeforeValidator(_separated),
+    pydantic.Field(min_length=1),
+    pydantic.AfterValidator(_countries),
+]
 Listen = Annotated[str, pydantic.AfterValidator(_listen)]
 FilePath = Annotated[Path, pydantic.AfterValidator(_path)]
 _AGE = pydantic.AfterValidator(_between(timedelta(seconds=1), durations.LONGEST))
@@ -180,6 +201,7 @@ class NodeSettings(Model):
     delay: durations.Duration = timedelta(0)
     recipients: Items = ()
     send_to_caller: Switch = False
+    caller_countries: Countries | None = None
     once_per_call: Switch = False
     content: Content | None = None
     dialplan_recipients: Switch = False

@@ -123,6 +123,7 @@ class _Key(enum.Enum):
     SENDER = enum.auto()
     ID = enum.auto()
     FREE = enum.auto()
+    MISTAKE = enum.auto()  # of the configuration, which keeps secrets out itself and names their keys
 
 
 _SECRET_KEY = re.compile(
@@ -161,6 +162,8 @@ def _kind(key: str) -> _Key:
         return _Key.ID
     if name == "sender":
         return _Key.SENDER
+    if name == "mistake":
+        return _Key.MISTAKE
     return _Key.NUMBER if _NUMBER_KEY.fullmatch(name) else _Key.FREE
 
 
@@ -292,7 +295,8 @@ class _Style:
 def _hidden(kind: _Key, value: str, reveal: bool) -> str:
     if kind is _Key.ID:
         return value
-    value = _without_secrets(value)
+    if kind is not _Key.MISTAKE:
+        value = _without_secrets(value)
     if reveal:
         return value
     if kind is _Key.NUMBER or (kind is _Key.SENDER and not any(c.isalpha() for c in value)):

@@ -27,6 +27,8 @@ class Reason(enum.StrEnum):
     CALLER_WITHHELD = "caller_withheld"
     CALLER_INVALID = "caller_invalid"
     LANDLINE = "landline"
+    NOT_MOBILE = "not_mobile"  # premium rate, toll-free, a pager, a satellite phone, ...
+    COUNTRY = "country"  # a caller from none of the node's caller_countries
     RECIPIENT_INVALID = "recipient_invalid"  # from the dialplan; configured ones are checked at load
     DUPLICATE_IN_CALL = "duplicate_in_call"
     CAPPED = "capped"

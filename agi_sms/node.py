@@ -7,6 +7,8 @@ from zoneinfo import ZoneInfo
 
 from agi_sms import message, text
 
+ANY = "any"  # as the only one of `caller_countries`: wherever the caller's number belongs
+
 
 @dataclass(frozen=True, kw_only=True)
 class Recipient:
@@ -41,6 +43,7 @@ class Node:
     delay: timedelta = timedelta(0)
     recipients: tuple[Recipient, ...] = ()
     send_to_caller: bool = False
+    caller_countries: tuple[str, ...] = ()  # ISO 3166, or ANY; empty: only the node's own region
     once_per_call: bool = False
     dialplan_recipients: bool = False
     transliterate: bool = False
@@ -50,6 +53,10 @@ class Node:
     region: str = "PL"
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: tuple[Limit, ...] = ()
+
+    def serves(self, region: str) -> bool:
+        """Whether callers with numbers of this region may get the SMS."""
+        return self.caller_countries == (ANY,) or region in (self.caller_countries or (self.region,))
 
 
 Nodes = Mapping[str, Node]

@@ -9,6 +9,7 @@ import phonenumbers
 
 from agi_sms import errors
 
+WORLD = "001"  # the region of numbers that belong to no country: +870, +881, +979, ...
 LONGEST = 40  # characters looked at; E.164 has 15 digits, people add separators
 _SEPARATORS = re.compile(r"[\s\-./()\u2010-\u2015\u2212]")
 _DIGITS = re.compile(r"\+?[0-9]+")
@@ -65,7 +66,7 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Number:
-    """A valid number. `region` is the country's ISO 3166 code, `001` where it belongs to no country."""
+    """A valid number. `region` is the country's ISO 3166 code, or WORLD."""
 
     e164: str
     kind: Kind
@@ -121,7 +122,7 @@ def _read(raw: str, rules: Rules) -> Number | str:
     return Number(
         e164=_e164(found),
         kind=_KINDS.get(phonenumbers.number_type(found), Kind.OTHER),
-        region=phonenumbers.region_code_for_number(found) or "001",
+        region=phonenumbers.region_code_for_number(found) or WORLD,
     )
 
 
@@ -234,7 +235,10 @@ _NOBODY = frozenset(
 def withheld(number: str, presentation: str) -> bool:
     """Whether the caller must be taken as withheld. Fails closed: only `allowed*` with a number is not.
 
-    `presentation` is Asterisk's CALLERID(num-pres), empty where nobody told.
+    `presentation` is Asterisk's CALLERID(num-pres), empty where nobody told. `allowed_failed_screen` is allowed
+    as well: a network looked at the number and could not confirm it, but nobody asked for it to be hidden. That
+    makes it no less trustworthy than `allowed`, which nobody verified either: never take a number as proof of
+    who is calling.
     """
     if presentation.strip().lower() not in _ALLOWED:
         return True

@@ -9,6 +9,7 @@ from agi_sms.message import Reason, Source, Status
 
 MOST_FROM_DIALPLAN = 50
 _RAW = 40  # characters kept of what could not be read as a number
+_KEYS = frozenset("+0123456789*#")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +48,7 @@ class Written:
     segments: int = 0
     reason: Reason | None = None
     fault: str = ""
+    ignored: str = ""
 
 
 def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
@@ -66,6 +68,8 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
     written = write(visit, target, rules)
     if written.fault:
         faults.append(written.fault)
+    if written.ignored:
+        ignored.append(written.ignored)
     due_at = visit.arrived_at + delay
     blank = message.Draft(
         recipient="",
@@ -94,25 +98,45 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
 
 
 def write(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Written:
-    """Render the node's text for this call and measure it. A withheld caller's number and name stay out of it."""
+    """Render the node's text for this call and measure it. A withheld caller's number and name stay out of it.
+
+    A caller's name keeps the message from nobody: where the text is too long, or its template fails, it is tried
+    again in plain letters, then without the name.
+    """
     at = visit.call
-    hidden = numbers.withheld(at.caller, at.presentation)
-    shown = replace(at, caller_name="") if hidden else at
+    caller = _readable(at.caller, rules)
+    if numbers.withheld(at.caller, at.presentation):
+        at, caller = replace(at, caller_name=""), ""
+    first = _write(replace(visit, call=at), target, rules, caller=caller, plain=target.transliterate)
+    if first.reason not in (Reason.TOO_LONG, Reason.CONTENT_ERROR):
+        return first
+    for name in dict.fromkeys((at.caller_name, "")):
+        again = replace(visit, call=replace(at, caller_name=name))
+        for plain in dict.fromkeys((target.transliterate, True)):
+            written = _write(again, target, rules, caller=caller, plain=plain)
+            if written.reason is None:
+                why = first.fault or f"with it the text makes {first.segments} segments, more than max_segments"
+                return replace(written, ignored="" if name == at.caller_name else f"caller_name is left out: {why}")
+    return first
+
+
+def _write(visit: call.Visit, target: node.Node, rules: numbers.Rules, *, caller: str, plain: bool) -> Written:
+    at = visit.call
     try:
         body = target.template.render(
             text.values(
-                replace(visit, call=shown),
+                visit,
                 node=target.name,
                 description=target.description,
                 time_zone=target.time_zone,
-                caller="" if hidden else _readable(at.caller, rules),
+                caller=caller,
                 dialled=_readable(at.dialled, rules),
                 diverted_from=_readable(at.diverted_from, rules),
             )
         )
     except errors.TextError as error:
         return Written(text=None, reason=Reason.CONTENT_ERROR, fault=str(error))
-    sized = text.measure(body, transliterate=target.transliterate)
+    sized = text.measure(body, transliterate=plain)
     reason = None
     if not sized.text.strip():
         reason = Reason.EMPTY_CONTENT
@@ -157,18 +181,27 @@ def _wanted(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Itera
             except errors.NumberError:
                 yield Wanted(recipient=raw[:_RAW], source=Source.DIALPLAN, reason=Reason.RECIPIENT_INVALID)
     if target.send_to_caller:
-        yield _caller(visit.call, rules)
+        yield _caller(visit.call, target, rules)
 
 
-def _caller(at: call.Call, rules: numbers.Rules) -> Wanted:
+def _caller(at: call.Call, target: node.Node, rules: numbers.Rules) -> Wanted:
     if numbers.withheld(at.caller, at.presentation):
         return Wanted(recipient="", source=Source.CALLER, reason=Reason.CALLER_WITHHELD)
     try:
         number = numbers.read(at.caller, rules)
     except errors.NumberError:
         return Wanted(recipient=at.caller[:_RAW], source=Source.CALLER, reason=Reason.CALLER_INVALID)
-    reason = Reason.LANDLINE if number.kind is numbers.Kind.LANDLINE else None
-    return Wanted(recipient=number.e164, source=Source.CALLER, reason=reason)
+    return Wanted(recipient=number.e164, source=Source.CALLER, reason=_refused(number, target))
+
+
+def _refused(number: numbers.Number, target: node.Node) -> Reason | None:
+    """Why a caller's number gets no SMS. Anybody can call under any number, so that the SMS is at our expense."""
+    if number.kind is numbers.Kind.LANDLINE:
+        return Reason.LANDLINE
+    # phonenumbers calls satellite phones mobile; what they cost is many times as much
+    if number.kind is numbers.Kind.OTHER or number.region == numbers.WORLD:
+        return Reason.NOT_MOBILE
+    return None if target.serves(number.region) else Reason.COUNTRY
 
 
 def _merged(everybody: Iterator[Wanted]) -> Iterator[Wanted]:
@@ -184,4 +217,5 @@ def _readable(raw: str, rules: numbers.Rules) -> str:
     try:
         return numbers.read(raw, rules).e164
     except errors.NumberError:
-        return text.clean(raw)[:_RAW]
+        # whatever else is in it, a caller wrote, and it would go out in the operator's name
+        return "".join(c for c in raw if c in _KEYS)[:_RAW]

@@ -12,12 +12,12 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import prometheus_client
 import structlog
 
 from agi_sms import clock, config, delivery, errors, intake, logs, ports, providers, trigger
 from agi_sms.asterisk import ami, ari
 from agi_sms.outbox import spool, sqlite
+from agi_sms.web import metrics
 
 log = structlog.get_logger(__name__)
 
@@ -36,13 +36,15 @@ class RunStatus:
     pid: int
     reloads: int
     error: str = ""
+    restart: tuple[str, ...] = ()  # keys that the last reload could not take
 
 
 def read_status(database: Path) -> RunStatus | None:
     """None where no gateway runs, or what it says cannot be read."""
     try:
-        return RunStatus(**json.loads(status_file(database).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        facts = json.loads(status_file(database).read_text(encoding="utf-8"))
+        return RunStatus(**{**facts, "restart": tuple(facts["restart"])})
+    except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
@@ -50,10 +52,11 @@ class Service:
     """A running gateway. `run` ends when SIGTERM or SIGINT asks for it."""
 
     def __init__(self, loaded: config.Config, reload: Callable[[], config.Config]) -> None:
-        self._config = loaded
+        self._config = self._started = loaded
         self._reload = reload
         self._reloads = 0
         self._reload_error = ""
+        self._late: tuple[str, ...] = ()
         self._stop = asyncio.Event()
         self._providers: dict[str, ports.Provider] = {}
         self._terms = self._make_terms({})
@@ -72,7 +75,7 @@ class Service:
             found = await outbox.recover()
             if found.rescheduled or found.uncertain:
                 log.warning("found of an earlier run", rescheduled=found.rescheduled, uncertain=found.uncertain)
-            self._listen()
+            await self._listen(stack)
             sender = delivery.Delivery(
                 outbox=outbox,
                 terms=lambda: self._terms,
@@ -127,19 +130,18 @@ class Service:
     ) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         doors: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
         for name, pbx in self._config.settings.pbx.items():
-            drain = ami.AmiDrain(name, pbx.ami, admitter.receive, clock=clock.now) if pbx.ami else None
-            if drain is not None:
-                doors.append((f"ami {name}", drain.run))
-            if pbx.ari is not None:
-                entry = ari.AriEntry(
-                    name,
-                    pbx.ari,
-                    admitter.receive,
-                    clock=clock.now,
-                    returned=outbox.returned,
-                    missed=drain.wake if drain is not None else None,
+            if pbx.ari is None:
+                continue
+            missed = asyncio.Event()
+            entry = ari.AriEntry(
+                name, pbx.ari, admitter.receive, clock=clock.now, returned=outbox.returned, missed=missed.set
+            )
+            doors.append((f"ari {name}", entry.run))
+            if pbx.ami is not None:
+                drain = ami.AmiDrain(
+                    name, pbx.ami, admitter.receive, clock=clock.now, ours=_serving(entry), wake=missed
                 )
-                doors.append((f"ari {name}", entry.run))
+                doors.append((f"ami {name}", drain.run))
         return doors
 
     @staticmethod
@@ -170,9 +172,9 @@ class Service:
             self._reload_error = str(error)
             log.error("reload refused; the old configuration stays", mistakes=len(error.mistakes))
             for mistake in error.mistakes:
-                log.error("configuration", error=mistake)
+                log.error("configuration", mistake=mistake)
         else:
-            late = config.restart_needed(self._config, new)
+            self._late = late = tuple(config.restart_needed(self._started, new))
             old = dict(self._providers)
             self._config = new
             self._terms = self._make_terms(old)
@@ -181,7 +183,7 @@ class Service:
             self._reload_error = ""
             log.info("configuration reloaded", nodes=len(new.nodes))
             for warning in new.warnings:
-                log.warning("configuration", hint=warning)
+                log.warning("configuration", mistake=warning)
             if late:
                 log.warning("these keys change with a restart only", keys=", ".join(late))
         self._reloads += 1
@@ -207,9 +209,12 @@ class Service:
     def _tell_status(self) -> None:
         path = status_file(self._config.settings.database)
         fresh = path.with_name(path.name + ".new")
-        facts = RunStatus(pid=os.getpid(), reloads=self._reloads, error=self._reload_error)
+        facts = RunStatus(pid=os.getpid(), reloads=self._reloads, error=self._reload_error, restart=self._late)
         try:
-            fresh.write_text(json.dumps(asdict(facts)), encoding="utf-8")
+            fresh.unlink(missing_ok=True)
+            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            with os.fdopen(handle, "w", encoding="utf-8") as file:
+                json.dump(asdict(facts), file)
             fresh.replace(path)
         except OSError as error:
             log.warning("cannot write the status file", path=str(path), error=str(error))
@@ -233,10 +238,15 @@ class Service:
         for name in self._config.nodes:
             trigger.planned(self._config, trigger.sample(self._config, name))
 
-    def _listen(self) -> None:
+    async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         listen = self._config.settings.metrics
         if listen is not None:
-            prometheus_client.start_http_server(listen.port, addr=listen.host)
+            opened = await metrics.Metrics.open(listen.host, listen.port)
+            stack.push_async_callback(opened.close)
+
+
+def _serving(entry: ari.AriEntry) -> Callable[[], bool]:
+    return lambda: entry.state is not ari.State.STANDBY
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

@@ -29,6 +29,8 @@ REASONS = {
     Reason.CALLER_WITHHELD: "the caller withheld the number (or nobody said that it may be shown)",
     Reason.CALLER_INVALID: "the caller's number is no phone number under this trunk's number_format",
     Reason.LANDLINE: "the caller's number is a landline",
+    Reason.NOT_MOBILE: "the caller's number is no mobile's (premium rate, toll-free, a pager, satellite, or the like)",
+    Reason.COUNTRY: "the caller's number is of a country that is not among the node's caller_countries",
     Reason.RECIPIENT_INVALID: "the dialplan's recipients= holds something that is no phone number",
     Reason.DUPLICATE_IN_CALL: "this recipient already has one from this node in this call (once_per_call)",
     Reason.CAPPED: "the node's limits were reached",
@@ -40,7 +42,7 @@ REASONS = {
     Reason.REJECTED: "the provider refused it for good",
     Reason.GAVE_UP: "every retry was used up",
     Reason.CRASHED: "the gateway died between handing it over and hearing the answer",
-    Reason.UNANSWERED: "no readable answer came after the message was handed over",
+    Reason.UNANSWERED: "after the message was handed over, no answer came that says whether it was taken",
     Reason.POISON: "taken up again and again without ever ending",
     Reason.PROVIDER_MISSING: "the configuration no longer has its provider",
     Reason.OPERATOR: "an operator said so",
@@ -262,7 +264,10 @@ def _call(story: ports.Story) -> Iterator[tuple[str, str]]:
     at = visit.call
     held = ""
     if story.returned_at is not None:
-        held = f", back in the dialplan after {durations.show(max(story.returned_at - visit.arrived_at, timedelta(0)))}"
+        took = story.returned_at - visit.arrived_at
+        held = f", back in the dialplan after {took / timedelta(milliseconds=1):.0f} ms"
+        if took < timedelta(0):
+            held = ", had left the node (watchdog or hangup) before the gateway saw it"
     yield "arrived", f"{local(visit.arrived_at, precise=True)}, {ENTRIES[visit.entry]}{held}"
     yield "node", f"{visit.node} (revision {story.node_revision})"
     named = f", name “{at.caller_name}”" if at.caller_name else ""

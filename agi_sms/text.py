@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from agi_sms import call
-from agi_sms.segments import Sized, clean, explain, measure, split
+from agi_sms.segments import Sized, clean, explain, measure, split, transliterated
 from agi_sms.templates import Template
 
 __all__ = [
@@ -37,6 +37,9 @@ STANDARD = frozenset(
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs"})  # control, format (bidi, zero width), surrogate
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9 .\-&_+]{1,11}")
+_PARTS = frozenset("./:")  # what links are made of
+_DOT = re.compile(r"\.(?=[^\s.])")
+_MOST_OF_NAME = 4 * LONGEST_NAME  # characters looked at; cleaning may leave fewer, the spaces make more
 _E164 = re.compile(r"\+[1-9][0-9]{6,14}")
 _SHORT_CODE = re.compile(r"[0-9]{3,8}")
 
@@ -61,7 +64,8 @@ def values(
     """What a template sees of one visit: the `STANDARD` names, and the dialplan's variables.
 
     These are in `var`, and by their own names where they take none of ours. Whatever comes from outside is
-    cleaned and capped; variables keep their line breaks. The three numbers are as they should be shown.
+    cleaned and capped; variables keep their line breaks. A caller's name, which anybody can make up, holds
+    nothing that a phone would show as a link. The three numbers are as they should be shown.
     """
     at = visit.call
     variables = {name: _tidy_lines(value, LONGEST_VARIABLE) for name, value in at.variables.items()}
@@ -70,7 +74,7 @@ def values(
         "caller": _tidy(caller, LONGEST_NAME),
         "dialled": _tidy(dialled, LONGEST_NAME),
         "diverted_from": _tidy(diverted_from, LONGEST_NAME),
-        "caller_name": _tidy(at.caller_name, LONGEST_NAME),
+        "caller_name": _unlinked(at.caller_name)[:LONGEST_NAME].rstrip(),
         "call_id": _tidy(at.call_id, LONGEST_VARIABLE),
         "node": node,
         "description": description,
@@ -154,6 +158,16 @@ def _tidy(text: str, most: int) -> str:
     if not text.isprintable():
         text = "".join(_printable(c) for c in text)
     return " ".join(text.split())[:most].rstrip()
+
+
+def _unlinked(name: str) -> str:
+    """One line of a caller's name without `/` and `:`, and with a space behind every dot before something else.
+
+    Letters that would be written so in plain ones (the full-width `．`) become spaces.
+    """
+    tidy = unicodedata.normalize("NFC", _tidy(name, _MOST_OF_NAME))
+    spaced = "".join(" " if c in "/:" or (c > "\x7f" and not _PARTS.isdisjoint(transliterated(c))) else c for c in tidy)
+    return _tidy(_DOT.sub(". ", spaced), _MOST_OF_NAME)
 
 
 def _tidy_lines(text: str, most: int) -> str:

@@ -12,14 +12,13 @@ ARG APT_OPTIONS=""
 RUN apt-get ${APT_OPTIONS} update \
  && DEBIAN_FRONTEND=noninteractive apt-get ${APT_OPTIONS} install -y --no-install-recommends python3-venv
 # docker/pip is there only where pip needs settings of this machine: pip.conf, ca.crt.
-COPY docker/unneeded.py requirements.lock docker/pip* /build/
+COPY requirements.lock docker/pip* /build/
 ENV PIP_CONFIG_FILE=/build/pip.conf PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 RUN python3 -m venv /opt/agi-sms \
  && /opt/agi-sms/bin/pip install --require-hashes -r /build/requirements.lock
 COPY pyproject.toml README.md LICENSE /src/
 COPY agi_sms /src/agi_sms
-RUN /opt/agi-sms/bin/pip install --no-deps /src \
- && /opt/agi-sms/bin/python /build/unneeded.py agi-sms | xargs /opt/agi-sms/bin/pip uninstall -y
+RUN /opt/agi-sms/bin/pip install --no-deps /src
 
 FROM python
 RUN useradd --system --uid 990 --home-dir /var/lib/agi-sms --shell /usr/sbin/nologin agi-sms \

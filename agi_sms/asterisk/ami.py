@@ -6,6 +6,7 @@ operator deletes it, or makes the node that it names.
 """
 
 import asyncio
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -22,9 +23,12 @@ State = link.State
 FAMILY = "agi-sms"
 PROBE_EVERY = 10.0  # seconds between two signs of life
 DRAIN_EVERY = 30.0  # seconds
+DRAIN_AGAIN = 3.0  # seconds, where something could not be stored
 SETTLE = 0.5  # seconds after a wake, in which the dialplan writes its record
 LEFT_FOR = 300.0  # seconds until a record that could not be used is tried again
 TELL_EVERY = 500  # records
+MOST_AT_ONCE = 10_000  # records read in one drain; the rest have their turn in the next, which follows at once
+LONGEST_KEY = 256  # characters, Asterisk's own limit
 
 log = structlog.get_logger(__name__)
 
@@ -32,15 +36,30 @@ log = structlog.get_logger(__name__)
 class AmiDrain:
     """The door by which missed visits of one PBX come in."""
 
-    def __init__(self, pbx: str, settings: Ami, receive: ports.Receive, *, clock: Callable[[], datetime]) -> None:
-        """Nothing is connected before `run`; `receive` stores a visit."""
+    def __init__(
+        self,
+        pbx: str,
+        settings: Ami,
+        receive: ports.Receive,
+        *,
+        clock: Callable[[], datetime],
+        ours: Callable[[], bool] = lambda: True,
+        wake: asyncio.Event | None = None,
+    ) -> None:
+        """Nothing is connected before `run`; `receive` stores a visit. `wake` is set by who wants a look soon.
+
+        `ours` is asked before each look whether the visits are ours to take: while another gateway serves the
+        calls, they are that one's, and two would send twice.
+        """
         self._pbx = pbx
         self._settings = settings
         self._receive = receive
         self._clock = clock
+        self._ours = ours
         self._link = link.Link(pbx, "ami")
         self._log = log.bind(pbx=pbx)
-        self._wake = asyncio.Event()
+        self._wake = wake or asyncio.Event()
+        self._carried: list[ami_client.Record] = []  # read on a connection that could not be kept
         self._left: dict[ami_client.Record, float] = {}  # what could not be used, and when to try again
 
     @property
@@ -80,8 +99,7 @@ class AmiDrain:
                 self._wake.clear()
                 drain_at = min(drain_at, loop.time() + SETTLE)
             if loop.time() >= drain_at:
-                await self._drain(connection)
-                drain_at = loop.time() + DRAIN_EVERY
+                drain_at = await self._drain(connection) + loop.time()
             else:
                 await connection.ping()
             if first:
@@ -100,17 +118,20 @@ class AmiDrain:
         if connection.lost.done():
             raise errors.PbxUnreachable(connection.lost.result())
 
-    async def _drain(self, connection: ami_client.Connection) -> None:
-        """Take every record that can be used, oldest first."""
+    async def _drain(self, connection: ami_client.Connection) -> float:
+        """Take the records that can be used, oldest first; how many seconds until the next look."""
+        if not self._ours():
+            return DRAIN_EVERY
         now = asyncio.get_running_loop().time()
-        found = await connection.tree(FAMILY)
+        found = await self._found(connection)
         there = set(found)
         self._left = {record: until for record, until in self._left.items() if record in there}
+        waiting = [record for record in found if self._left.get(record, 0.0) <= now]
         readable = []
-        for number, record in enumerate(found):
+        for number, record in enumerate(waiting[:MOST_AT_ONCE]):
             if number % ami_client.RECORDS_AT_ONCE == 0:
                 await asyncio.sleep(0)
-            if self._left.get(record, 0.0) <= now and (visit := self._read(record)) is not None:
+            if (visit := self._read(record)) is not None:
                 readable.append((visit.arrived_at, record, visit))
         readable.sort(key=lambda entry: (entry[0], entry[1].key))
         stored = 0
@@ -120,7 +141,7 @@ class AmiDrain:
                 self._log.warning(
                     "missed visits cannot be stored now, they stay in AstDB", waiting=len(readable) - stored
                 )
-                break
+                return DRAIN_AGAIN
             if not reply.activation_id and reply.status in (ports.ReplyStatus.INVALID, ports.ReplyStatus.ERROR):
                 self._leave(record, f"answered {reply.status}", node=visit.node, call_id=visit.call.call_id)
                 continue
@@ -131,6 +152,18 @@ class AmiDrain:
                 self._log.info("taking missed visits out of AstDB", stored=stored, of=len(readable))
         if stored:
             self._log.warning("calls had passed that the gateway missed, their visits are stored now", calls=stored)
+        return 0.0 if len(waiting) > MOST_AT_ONCE else DRAIN_EVERY
+
+    async def _found(self, connection: ami_client.Connection) -> list[ami_client.Record]:
+        """The records that are there, or as many as came before an answer without an end was given up."""
+        carried, self._carried = self._carried, []
+        if carried:
+            return carried
+        try:
+            return await connection.tree(FAMILY)
+        except ami_client.TooLong as error:
+            self._carried = error.found
+            raise
 
     def _read(self, record: ami_client.Record) -> call.Visit | None:
         """The visit that a record tells of, None where it cannot be read."""
@@ -180,7 +213,18 @@ class AmiDrain:
             self._log.error(
                 "a missed visit cannot be used and stays in AstDB",
                 reason=reason,
-                delete_with=f"asterisk -rx 'database del {FAMILY} {record.key[:80]}'",
+                delete_with=_deletion(record.key),
                 **names,
             )
         self._left[record] = asyncio.get_running_loop().time() + LEFT_FOR
+
+
+def _deletion(key: str) -> str:
+    """The shell command that deletes a record, whatever a stranger wrote into its key; else the one that shows all."""
+    if not key.isprintable() or len(key) > LONGEST_KEY:
+        return f"asterisk -rx {shlex.quote(f'database show {FAMILY}')}"
+    for asterisk in ("\\", '"'):  # its command line knows double quotes and backslashes
+        key = key.replace(asterisk, "\\" + asterisk)
+    if " " in key or "\\" in key:
+        key = f'"{key}"'
+    return f"asterisk -rx {shlex.quote(f'database del {FAMILY} {key}')}"

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import panoramisk
-from panoramisk import ami_protocol
+from panoramisk import actions, ami_protocol
 
 from agi_sms import errors
 from agi_sms.asterisk.settings import Ami
 
 LARGEST_MESSAGE = 1024 * 1024  # characters
+LARGEST_ANSWER = 16 * 1024 * 1024  # bytes, of all messages that answer one action
 BITE = 16 * 1024  # bytes
 RECORDS_AT_ONCE = 25  # handled before others have their turn
 TREE_PATIENCE = 6.0  # times the usual deadline, for thousands of records
@@ -39,6 +40,14 @@ class Record:
     value: str
 
 
+class TooLong(errors.PbxUnreachable):
+    """An answer had no end in sight, so the connection was given up; `found` came before that."""
+
+    def __init__(self, reason: str, found: list[Record]) -> None:
+        super().__init__(reason)
+        self.found = found
+
+
 class _Protocol(ami_protocol.AMIProtocol):  # type: ignore[misc]
     """What panoramisk's protocol lacks: characters split between two segments stay whole, and input ends."""
 
@@ -47,11 +56,15 @@ class _Protocol(ami_protocol.AMIProtocol):  # type: ignore[misc]
         # What is read at once is parsed at once, and meanwhile no call goes on: thousands of records come in bites.
         setattr(transport, "max_size", BITE)  # noqa: B010 - asyncio's, for plain sockets; elsewhere it does nothing
         self.log = _silent
+        self.received = 0  # bytes since the last action
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
 
     def data_received(self, data: bytes) -> None:
         super().data_received(self._decoder.decode(data).encode())
-        if sum(len(part) for part in self.queue) > LARGEST_MESSAGE:
+        self.received += len(data)
+        if self.received > LARGEST_ANSWER and self.factory is not None:
+            self.factory.give_up(f"an answer of Asterisk is longer than {LARGEST_ANSWER} bytes")
+        if self.received > LARGEST_ANSWER or sum(len(part) for part in self.queue) > LARGEST_MESSAGE:
             self.transport.abort()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -64,6 +77,7 @@ class _Manager(panoramisk.Manager):  # type: ignore[misc]
 
     def __init__(self, settings: Ami) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self.too_long = False
         super().__init__(
             username=settings.username,
             secret=settings.secret.get_secret_value(),
@@ -75,6 +89,11 @@ class _Manager(panoramisk.Manager):  # type: ignore[misc]
     def connection_lost(self, exc: object) -> None:
         if not self.lost.done():
             self.lost.set_result(str(exc) if exc else "Asterisk closed the connection")
+
+    def give_up(self, reason: str) -> None:
+        """This connection is of no more use."""
+        self.too_long = True
+        self.connection_lost(reason)
 
     def login(self, future: "asyncio.Future[Any]") -> None:
         """The answer is looked at in `connected`; here it would only start panoramisk's own pings."""
@@ -105,8 +124,17 @@ class Connection:
                 raise errors.PbxError(f"{name}: {key} holds a line break")
         if self.lost.done():
             raise errors.PbxUnreachable(self.lost.result())
-        answer = self._manager.send_action({"Action": name, **fields})
-        return await self.first(name, answer, self._seconds * patience)
+        self._manager.protocol.received = 0
+        action = actions.Action({"Action": name, **fields})
+        try:
+            messages = await self.first(name, self._manager.send_action(action), self._seconds * patience)
+        except errors.PbxUnreachable as error:
+            if self._manager.too_long:
+                raise TooLong(str(error), await _records(action.responses)) from error
+            raise
+        if self._manager.too_long:  # it came to its end just then
+            raise TooLong(f"{name}: {self.lost.result()}", await _records(messages))
+        return messages
 
     async def first(self, name: str, answer: "asyncio.Future[Any]", seconds: float) -> list[Any]:
         """The answer, unless the connection ends or the time is up before."""
@@ -128,14 +156,7 @@ class Connection:
             if answer.message == NOT_FOUND:
                 return []
             raise errors.PbxError(f"DBGetTree: {answer.message}")
-        found = []
-        for number, event in enumerate(events):
-            if number % RECORDS_AT_ONCE == 0:
-                await asyncio.sleep(0)
-            if event.event == "DBGetTreeResponse":
-                key, value = _text(event["key"]), _text(event.get("val", ""))
-                found.append(Record(key=key.removeprefix(f"/{family}/"), value=value))
-        return found
+        return await _records(events)
 
     async def delete(self, family: str, key: str) -> None:
         """Delete one entry of AstDB; it is fine if it is gone already."""
@@ -150,6 +171,18 @@ class Connection:
     def close(self) -> None:
         """End the connection."""
         self._manager.close()
+
+
+async def _records(events: list[Any]) -> list[Record]:
+    """The entries of AstDB among the events; others have their turn meanwhile."""
+    found = []
+    for number, event in enumerate(events):
+        if number % RECORDS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        if event.event == "DBGetTreeResponse":
+            _, _, key = _text(event["key"]).removeprefix("/").partition("/")
+            found.append(Record(key=key, value=_text(event.get("val", ""))))
+    return found
 
 
 def _text(value: Any) -> str:

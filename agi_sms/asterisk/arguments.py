@@ -6,6 +6,7 @@ name and the values are percent-encoded (`${URIENCODE(...)}`), `+` stands for it
 | Key | |
 |---|---|
 | `visit` | names this entry of the channel into the node; the subroutine makes a UUID |
+| `back` | the dialplan has the extension `result:STATUS:COUNT`, by which it is told what was done |
 | `origin` | uniqueid of the call's first channel |
 | `call` | the dialplan's own key for "one per call", taken as it stands |
 | `caller` `presentation` `caller_name` `dialled` `diverted_from` | facts about the call |
@@ -40,7 +41,7 @@ FACTS = {
     "channel": 160,
 }
 WISHES = {"call": 256, "recipients": 4096, "sender": 64, "delay": 64}
-KEYS = (*FACTS, *WISHES, "visit", "at")
+KEYS = (*FACTS, *WISHES, "visit", "at", "back")
 MOST_VARIABLES = 64
 LONGEST_VALUE = 4096
 LONGEST_NODE = 128
@@ -175,6 +176,7 @@ def parse(args: Sequence[str]) -> Arguments:
     if visit_id is not None and not _VISIT.fullmatch(visit_id):
         raise errors.ArgumentError(f"visit is neither a UUID nor like one: {_show(visit_id)}")
     at = given.pop("at", None)
+    given.pop("back", None)
     return Arguments(node=node, visit=visit_id, at=None if at is None else _moment(at), variables=variables, **given)
 
 

@@ -194,7 +194,7 @@ class AriEntry:
                 args=args,
                 visit_id=visit_id,
                 started=started,
-                in_subroutine=visiting.in_subroutine(channel),
+                in_subroutine=visiting.in_subroutine(channel, args),
             ),
             channel,
         )
@@ -293,7 +293,7 @@ class AriEntry:
             **held.names,
             channel=held.channel_id,
             held_ms=took,
-            reply=held.told,
+            reply=held.told if held.released else "none: it had left before, by the watchdog or a hangup",
             recovered=held.recovered,
         )
         if self._returned is not None and held.reply is not None and held.reply.activation_id:
@@ -359,7 +359,7 @@ class AriEntry:
             args=args,
             visit_id=visit_id,
             started=None,
-            in_subroutine=visiting.in_subroutine(channel),
+            in_subroutine=visiting.in_subroutine(channel, args),
             recovered=True,
         )
         self._take(held, channel)

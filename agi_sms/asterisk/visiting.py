@@ -12,6 +12,7 @@ from agi_sms import call, errors, metrics, ports
 from agi_sms.asterisk import arguments
 
 CONTEXT = "agi-sms"  # of the subroutine
+MARK = "back=1"  # its first argument behind the node
 
 log = structlog.get_logger(__name__)
 
@@ -65,10 +66,13 @@ def arguments_of(channel: dict[str, Any], app: str) -> list[str] | None:
     return found[1:] if found[:1] == [app] else None
 
 
-def in_subroutine(channel: dict[str, Any]) -> bool:
-    """Whether the channel came by dialplan/agi-sms.conf, by Asterisk's own account of where it is."""
+def in_subroutine(channel: dict[str, Any], args: list[str]) -> bool:
+    """Whether the channel came by dialplan/agi-sms.conf: it says so itself, and Asterisk's account agrees.
+
+    Somebody's own context may have the same name, and an argument may be a caller's; together they are the file's.
+    """
     dialplan = channel.get("dialplan")
-    if not isinstance(dialplan, dict):
+    if not isinstance(dialplan, dict) or args[1:2] != [MARK]:
         return False
     return dialplan.get("context") == CONTEXT and dialplan.get("exten") == "s"
 
@@ -82,7 +86,8 @@ async def ask(
     held: Held, channel: dict[str, Any], receive: ports.Receive, *, pbx: str, clock: Callable[[], datetime]
 ) -> ports.Reply:
     """Hand a visit over; what the dialplan is to be told. Never raises: whatever is wrong, the call goes on."""
-    structlog.contextvars.bind_contextvars(pbx=pbx, channel=held.channel_id)
+    held.names = {"call_id": held.channel_id}  # until the arguments say better
+    structlog.contextvars.bind_contextvars(pbx=pbx, channel=held.channel_id, **held.names)
     try:
         visit = arguments.visit(
             arguments.parse(held.args),

@@ -88,7 +88,7 @@ def _add(
             "encoding": str(draft.encoding),
             "segments": draft.segments,
             "route": json.dumps(draft.route),
-            "created_at": rows.to_ms(now),
+            "created_at": rows.to_ms(min(now, activation.visit.arrived_at)),
             "due_at": rows.to_ms(draft.due_at),
             "expires_at": rows.to_ms(draft.expires_at),
             "once_key": once_key,

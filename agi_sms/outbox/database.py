@@ -8,7 +8,7 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -70,6 +70,7 @@ def prepare(path: Path) -> None:
         existed = path.exists()
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
+            _ours_alone(path, handle)
             header = os.read(handle, 16)
         finally:
             os.close(handle)
@@ -83,7 +84,28 @@ def prepare(path: Path) -> None:
         )
 
 
+def _ours_alone(path: Path, handle: int) -> None:
+    if danger := foreign(path, handle):
+        raise errors.OutboxError(danger)
+
+
+def foreign(path: Path, handle: int) -> str:
+    """Why others could change an open file of ours, empty where only we and root can."""
+    facts, us = os.fstat(handle), os.geteuid()
+    trusted = {us} if us else {0, path.parent.stat().st_uid}  # root's commands serve the files of another user
+    if facts.st_uid not in trusted:
+        return (
+            f"{path} belongs to another user (uid {facts.st_uid}), who could change it; if it is the right file: "
+            f"chown {us or path.parent.stat().st_uid} {path}"
+        )
+    if facts.st_mode & 0o022:
+        return f"others than its owner may write {path}; if nobody has: chmod 600 {path}"
+    return ""
+
+
 def _refused(path: Path, error: OSError) -> errors.OutboxError:
+    if error.errno == errno.ELOOP:
+        return errors.OutboxError(f"{path} is a symbolic link, which may lead anywhere; remove it")
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return errors.OutboxFull(f"{path} cannot be made: the disk is full; make room")
     return errors.OutboxError(
@@ -110,7 +132,7 @@ def lock_path(path: Path) -> Path:
 async def own(path: Path) -> int:
     """Take the lock file and write our pid into it; returns the handle to close. OutboxOwned if another has it."""
     try:
-        handle = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        handle = os.open(lock_path(path), os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise _refused(lock_path(path), error) from error
     for wait in (0.02, 0.05, 0.1, None):  # owner_pid() of another process holds the lock for an instant
@@ -139,7 +161,7 @@ async def own(path: Path) -> int:
 def owner_pid(path: Path) -> int | None:
     """The process that runs the gateway on this outbox, None where none does."""
     try:
-        handle = os.open(lock_path(Path(path)), os.O_RDONLY | os.O_CLOEXEC)
+        handle = os.open(lock_path(Path(path)), os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:
@@ -172,12 +194,16 @@ class Session(aiosqlite.Connection):
         def connect() -> sqlite3.Connection:
             raw = sqlite3.connect(path, isolation_level=None, timeout=busy.total_seconds(), cached_statements=256)
             raw.row_factory = sqlite3.Row
-            raw.execute("PRAGMA foreign_keys = ON")
-            raw.execute("PRAGMA synchronous = FULL")
-            raw.execute("PRAGMA trusted_schema = OFF")
-            raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
-            if reads_only:
-                raw.execute("PRAGMA query_only = ON")
+            try:
+                raw.execute("PRAGMA foreign_keys = ON")
+                raw.execute("PRAGMA synchronous = FULL")
+                raw.execute("PRAGMA trusted_schema = OFF")
+                raw.execute(f"PRAGMA journal_size_limit = {WAL_LIMIT}")
+                if reads_only:
+                    raw.execute("PRAGMA query_only = ON")
+            except BaseException:
+                raw.close()
+                raise
             return raw
 
         session = cls(connect)
@@ -200,10 +226,9 @@ class Session(aiosqlite.Connection):
 def migrate(raw: sqlite3.Connection, path: Path) -> bytes:
     """Bring the schema up to date in one transaction; returns the database's secret. Harmless if repeated."""
     newest = queries.migrations()[-1][0]
-    if _ours(raw, path) == newest:  # nothing to write, so nobody who writes is waited for
+    if _found(raw, path) == newest:  # nothing to write, so nobody who writes is waited for
         return _secret(raw)
     if raw.execute("PRAGMA journal_mode").fetchone()[0] != "wal":
-        _ours(raw, path)
         raw.execute("PRAGMA journal_mode = WAL")
     raw.execute("BEGIN IMMEDIATE")
     try:
@@ -238,8 +263,18 @@ def _newer(path: Path, version: int, newest: int) -> errors.OutboxForeign:
     )
 
 
+def _found(raw: sqlite3.Connection, path: Path) -> int:
+    """As _ours(), of one state: another process may be making the tables just now."""
+    raw.execute("BEGIN")
+    try:
+        return _ours(raw, path)
+    finally:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+
+
 def _ours(raw: sqlite3.Connection, path: Path) -> int:
-    """The schema's version, 0 where the database is empty."""
+    """The schema's version, 0 where the database is empty; within a transaction."""
     mark = raw.execute("PRAGMA application_id").fetchone()[0]
     if mark == APPLICATION_ID:
         return int(raw.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0])
@@ -271,15 +306,22 @@ def _script(raw: sqlite3.Connection, script: str) -> None:
 
 async def set_up(session: Session, path: Path, patience: timedelta) -> bytes:
     """Migrate, however long another process is busy, up to `patience`."""
+    return await patiently(lambda: session.run(lambda raw: migrate(raw, path)), path, patience)
+
+
+async def patiently(ask: Callable[[], Awaitable[T]], path: Path, patience: timedelta) -> T:
+    """What `ask` gives, asked again while another process holds the database, up to `patience`; trouble translated."""
     deadline = time.monotonic() + patience.total_seconds()
     while True:
         try:
-            return await session.run(lambda raw: migrate(raw, path))
-        except sqlite3.Error as error:
-            trouble = translate(error, path)
-            if not isinstance(trouble, errors.OutboxBusy) or time.monotonic() > deadline:
+            return await ask()
+        except Exception as error:
+            if not is_busy(error) or time.monotonic() > deadline:
+                trouble = translate(error, path)
+                if trouble is error:
+                    raise
                 raise trouble from error
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.05)
 
 
 # --- trouble ----------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from typing import Self, TypeVar
 import structlog
 
 from agi_sms import errors, message, node, ports
-from agi_sms.outbox import wire
+from agi_sms.outbox import database, wire
 
 log = structlog.get_logger(__name__)
 T = TypeVar("T")
@@ -56,6 +56,8 @@ class File:
         except OSError as error:
             raise errors.SpoolError(f"the spool {path} cannot be opened: {error.strerror}") from error
         try:
+            if danger := database.foreign(path, self._handle):
+                raise errors.SpoolError(danger)
             self._open(size)
         except BaseException:
             os.close(self._handle)
@@ -135,7 +137,7 @@ class File:
         entry = {"why": why, "record": payload.decode("utf-8", "replace")}
         handle = os.open(
             self.path.with_name(self.path.name + ".quarantine"),
-            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC,
+            os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC,
             0o600,
         )
         with os.fdopen(handle, "ab") as file:

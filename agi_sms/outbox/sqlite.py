@@ -29,18 +29,17 @@ async def migrate(path: Path) -> None:
     """Make the database, or bring it up to date; harmless where nothing is to be done. Raises OutboxError."""
     path = Path(path)
     database.prepare(path)
-    session = await _connect(path, BUSY)
+    session = await _connect(path, BUSY, PATIENCE)
     try:
         await database.set_up(session, path, PATIENCE)
     finally:
         await session.close()
 
 
-async def _connect(path: Path, busy: timedelta, *, reads_only: bool = False) -> database.Session:
-    try:
-        return await database.Session.open(path, busy=busy, reads_only=reads_only)
-    except Exception as error:
-        raise database.translate(error, path) from error
+async def _connect(path: Path, busy: timedelta, patience: timedelta, *, reads_only: bool = False) -> database.Session:
+    return await database.patiently(
+        lambda: database.Session.open(path, busy=busy, reads_only=reads_only), path, patience
+    )
 
 
 class SqliteOutbox:
@@ -89,10 +88,10 @@ class SqliteOutbox:
             lock = await database.own(path) if owner else None
             if lock is not None:
                 undo.callback(os.close, lock)
-            writing = await _connect(path, busy_timeout)
+            writing = await _connect(path, busy_timeout, patience)
             undo.push_async_callback(writing.close)
             secret = await database.set_up(writing, path, patience)
-            reading = await _connect(path, busy_timeout, reads_only=True)
+            reading = await _connect(path, busy_timeout, patience, reads_only=True)
             undo.pop_all()
         return cls(
             path=path,
@@ -236,13 +235,12 @@ class SqliteOutbox:
         if self._closed:
             return
         self._closed = True
-        try:
-            await self._writer.close()
-        finally:
-            await self._reading.close()
-            await self._writing.close()
+        async with contextlib.AsyncExitStack() as stack:  # each is let go of, also where another fails
             if self._lock is not None:
-                os.close(self._lock)
+                stack.callback(os.close, self._lock)
+            stack.push_async_callback(self._writing.close)
+            stack.push_async_callback(self._reading.close)
+            await self._writer.close()
 
 
 def _seen(answer: "asyncio.Future[bool]") -> None:

@@ -1,7 +1,8 @@
 """What an HTTP answer means: ordered rules of the operator's, then a table of defaults. Pure.
 
 A `path` that begins with `$` is JSONPath into a JSON answer; any other is a regular expression over the first
-4,096 characters of a text, of which group 1 counts (the whole where it has no group).
+4,096 characters of a text, of which group 1 counts (the whole where it has no group). The operator wrote it, and the
+provider chooses what it meets; so all of them together have a time, after which the answer counts as unreadable.
 """
 
 import codecs
@@ -9,6 +10,7 @@ import email.utils
 import enum
 import json
 import re
+import time
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,13 +19,16 @@ from typing import Annotated, Any
 
 import jsonpath
 import pydantic
+import regex
+from jsonpath import parse
 
 from agi_sms import message
 from agi_sms.providers import common
 
 LARGEST = 64 * 1024  # bytes of an answer that are looked at
 LONGEST_WAIT = timedelta(hours=1)  # of Retry-After that is honoured
-_SEEN_BY_REGEX = 4096  # characters: a quadratic pattern over more would hold the event loop up
+_SEEN_BY_REGEX = 4096  # characters
+_PATIENCE = 0.05  # seconds of computing for all regular expressions over one answer
 _MOST_IDS = 20
 _LONGEST_ID = 255
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)")
@@ -53,8 +58,8 @@ def _path(source: str) -> str:
 
 def _pattern(source: str) -> str:
     try:
-        re.compile(source)
-    except (re.error, OverflowError, RecursionError) as error:
+        regex.compile(source)
+    except (regex.error, OverflowError, RecursionError) as error:
         raise ValueError(f"is no regular expression: {error}") from error
     return source
 
@@ -102,15 +107,16 @@ class Rule(_Part):
         """Whether the rule speaks of this HTTP status."""
         return not self.status or str(status) in self.status or f"{status // 100}xx" in self.status
 
-    def holds(self, found: list[object]) -> bool:
-        """Whether what was found at the path fits."""
+    def holds(self, found: list[object], content: "_Content") -> bool:
+        """Whether what was found at the path fits. Raises Unreadable."""
         there = [shown(one) for one in found if one is not None]
         if self.exists is not None and self.exists != bool(there):
             return False
         if self.equals is not None and not any(shown(one) in self.equals for one in found):
             return False
         if self.matches is not None:
-            return any(re.search(self.matches, one[:_SEEN_BY_REGEX]) for one in there)
+            pattern = regex.compile(self.matches)  # out of its cache
+            return any(content.matched(pattern, one[:_SEEN_BY_REGEX]) for one in there)
         return self.exists is not None or self.equals is not None or bool(there)
 
 
@@ -147,6 +153,7 @@ class _Content:
         self._kind = raw.headers.get("Content-Type", "")
         self._json: Any = None
         self._parsed = False
+        self._patience = _PATIENCE
         coding = raw.headers.get("Content-Encoding", "").strip().lower()
         if coding not in {"", "identity"}:  # we asked for none
             self._unpack(coding)
@@ -182,6 +189,26 @@ class _Content:
             self._parsed = True
         return self._json
 
+    def matched(self, pattern: "regex.Pattern[str]", text: str, *, every: bool = False) -> list[object]:
+        """What the pattern meets in the text, the first or every time. Raises Unreadable when the time is up."""
+        began = time.thread_time()
+        try:
+            if self._patience <= 0:
+                raise TimeoutError  # noqa: TRY301
+            # Without the interpreter's lock: calls are served meanwhile.
+            hits = pattern.finditer(text, timeout=max(self._patience, 0.001), concurrent=True)
+            group = 1 if pattern.groups else 0
+            found: list[object] = []
+            for hit in hits:
+                found.append(hit[group])
+                if not every:
+                    break
+        except TimeoutError:
+            self._patience = 0
+            raise Unreadable("a regular expression took too long over it; write it without nested repetition") from None
+        self._patience -= time.thread_time() - began
+        return found
+
     @property
     def head(self) -> str:
         """The text for regular expressions. Raises Unreadable."""
@@ -190,6 +217,29 @@ class _Content:
         return self.text[:_SEEN_BY_REGEX]
 
 
+_NO_REGEX = "regular expressions in a path have no time limit; write `matches` beside it"
+
+
+class _Parser(parse.Parser):
+    """JSONPath without the operator `=~`."""
+
+    def parse_regex(self, stream: Any) -> Any:
+        raise jsonpath.JSONPathSyntaxError(_NO_REGEX, token=stream.current())
+
+
+class _Paths(jsonpath.JSONPathEnvironment):
+    """JSONPath without the functions match() and search()."""
+
+    parser_class = _Parser
+
+    def validate_function_extension_signature(self, token: Any, args: list[Any]) -> list[Any]:
+        if token.value in {"match", "search"}:
+            raise jsonpath.JSONPathSyntaxError(_NO_REGEX, token=token)
+        return super().validate_function_extension_signature(token, args)
+
+
+_JSONPATH = _Paths()
+
 Finder = Callable[[_Content], list[object]]
 
 
@@ -197,7 +247,7 @@ def _finder(source: str) -> Finder:
     """Raises ValueError for what is neither JSONPath nor a regular expression."""
     if source.startswith("$"):
         try:
-            compiled = jsonpath.compile(source)
+            compiled = _JSONPATH.compile(source)
         except jsonpath.JSONPathError as error:
             raise ValueError(f"is no JSONPath: {str(error).splitlines()[0]}") from error
 
@@ -210,9 +260,8 @@ def _finder(source: str) -> Finder:
         return walk
     if not source:
         raise ValueError("must not be empty")
-    pattern = re.compile(_pattern(source))
-    group = 1 if pattern.groups else 0
-    return lambda content: [found[group] for found in pattern.finditer(content.head)]
+    pattern = regex.compile(_pattern(source))
+    return lambda content: content.matched(pattern, content.head, every=True)
 
 
 def shown(value: object) -> str:
@@ -235,9 +284,15 @@ class Reader:
         self._detail = _finder(answer.detail) if answer.detail is not None else None
         self._says_accept = any(rule.then is Then.ACCEPT for rule in answer.rules)
         self._mask = mask
+        paths = [answer.id, answer.code, answer.detail, *(rule.path for rule in answer.rules)]
+        self.slow = any(path is not None and not path.startswith("$") for path in paths) or any(
+            rule.matches is not None for rule in answer.rules
+        )  # regular expressions are at work: not for the event loop
 
-    def read(self, raw: Raw, now: datetime) -> message.Outcome:
-        """What the answer means; never raises for what a peer sent."""
+    def read(
+        self, raw: Raw, now: datetime, mask: Callable[[str], str] = lambda text: text
+    ) -> message.Outcome:
+        """What the answer means; never raises for what a peer sent. `mask` takes out what only this message knows."""
         content = _Content(raw)
         then, proven, why = self._judge(raw.status, content)
         ids = self._ids(content) if then in {Then.ACCEPT, Then.DUPLICATE} else ()
@@ -245,8 +300,8 @@ class Reader:
             then, why = Then.UNCERTAIN, why or "the answer holds no id"
         detail = "; ".join(filter(None, [why, self._said(content)]))
         outcome = message.Outcome(
-            code=common.clipped(self._mask(self._first(self._code, content) or str(raw.status)), 100),
-            detail=common.clipped(self._mask(detail)),
+            code=common.clipped(mask(self._mask(self._first(self._code, content) or str(raw.status))), 100),
+            detail=common.clipped(mask(self._mask(detail))),
         )
         return _outcome(then, outcome, ids, retry_after(raw.headers.get("Retry-After", ""), now))
 
@@ -259,7 +314,7 @@ class Reader:
             if find is None:
                 return rule.then, False, ""
             try:
-                if rule.holds(find(content)):
+                if rule.holds(find(content), content):
                     return rule.then, True, ""
             except Unreadable as fault:
                 if good or rule.then in _MAYBE_TAKEN:

@@ -60,9 +60,7 @@ def gateway() -> str:
     files = [
         path for path in sorted((ROOT / "agi_sms").rglob("*")) if path.is_file() and "__pycache__" not in path.parts
     ]
-    files += [
-        ROOT / name for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "docker/unneeded.py")
-    ]
+    files += [ROOT / name for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE")]
     content = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
     return _image("agi-sms/gateway:latest", "gateway.Dockerfile", BOOKWORM, content, host.pip_files())
 

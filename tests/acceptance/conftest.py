@@ -5,6 +5,7 @@ import contextlib
 import pathlib
 
 import pytest
+
 from rig import asterisk as rig_asterisk
 from rig import engine, errors, images
 

@@ -8,6 +8,7 @@ import urllib.parse
 import uuid
 
 import pytest
+
 from rig import ami, ari, asterisk, errors, sipp
 
 pytestmark = pytest.mark.asterisk

@@ -18,6 +18,7 @@ from agi_sms.asterisk.settings import Ari
 USER, PASSWORD, APP = "gateway", "s3cret", "agi-sms"
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
 SCHEDULED = ports.Reply(status=ports.ReplyStatus.SCHEDULED, count=2, activation_id="act-1")
+MARK = "back=1"
 SENT_ON = [("continue", "result:SCHEDULED:2")]
 LOGIN = "Basic " + base64.b64encode(f"{USER}:{PASSWORD}".encode()).decode()
 
@@ -63,6 +64,7 @@ class FakeAri:
     sockets: list[web.WebSocketResponse] = field(default_factory=list)
     script: dict[str, Callable[[web.Request], Awaitable[web.StreamResponse | None]]] = field(default_factory=dict)
     place: dict[str, str] = field(default_factory=lambda: {"context": "agi-sms", "exten": "s"})
+    marked: bool = True
     docs_for: str = "http://elsewhere.invalid/ari"
     autoping: bool = True
     at_once: int = 0
@@ -79,7 +81,8 @@ class FakeAri:
         return self.sockets[number - 1]
 
     async def start(self, channel_id: str, *args: str, socket: int = -1, **more: Any) -> None:
-        """Let a channel enter the application."""
+        """Let a channel enter the application; by the subroutine, unless `marked` is turned off."""
+        args = (*args[:1], MARK, *args[1:]) if self.marked and args else args
         self.channels[channel_id] = ",".join([APP, *args])
         event = {"args": list(args), "timestamp": "2026-01-15T12:00:00.000+0000", **more}
         await self.event("StasisStart", channel_id, socket=socket, **event)

@@ -2,7 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator
+import shlex
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -155,9 +156,11 @@ def settings(fake: FakeAmi, **more: Any) -> Ami:
 
 
 @contextlib.asynccontextmanager
-async def running(fake: FakeAmi, intake: Intake, **more: Any) -> AsyncIterator[ami.AmiDrain]:
+async def running(
+    fake: FakeAmi, intake: Intake, *, ours: Callable[[], bool] = lambda: True, **more: Any
+) -> AsyncIterator[ami.AmiDrain]:
     """The door, opened; closed again in the end."""
-    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW)
+    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW, ours=ours)
     task = asyncio.create_task(drain.run())
     try:
         yield drain
@@ -378,6 +381,56 @@ async def test_endless_input_ends_the_connection(fake: FakeAmi, monkeypatch: pyt
 
 
 @pytest.mark.usefixtures("impatient")
+async def test_an_endless_answer_is_given_up_and_what_came_of_it_is_taken(
+    fake: FakeAmi, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ami_client, "LARGEST_ANSWER", 20_000)
+    fake.records = {f"v-{n}": record(f"v-{n}") for n in range(300)}
+    intake = Intake(fake)
+    async with running(fake, intake, timeout="5s") as drain:
+        await doors.until(lambda: not fake.records and drain.state is ami.State.SERVING)
+    assert sorted(intake.ids) == sorted(f"v-{n}" for n in range(300))
+    assert "longer than 20000 bytes" in repr(logged)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_so_many_records_are_taken_in_parts(fake: FakeAmi, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ami, "MOST_AT_ONCE", 10)
+    monkeypatch.setattr(ami, "DRAIN_EVERY", 1000.0)
+    unusable = {f"u-{n}": "no equals sign,really" for n in range(15)}
+    fake.records = {**unusable, **{f"v-{n}": record(f"v-{n}") for n in range(25)}}
+    intake = Intake(fake)
+    async with running(fake, intake) as drain:
+        await doors.until(lambda: fake.records == unusable)
+        assert drain.left == 15
+    assert len(fake.done("DBGetTree")) == 4
+    assert len(intake.ids) == 25
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize(
+    ("key", "command"),
+    [
+        ("plain-1", "database del agi-sms plain-1"),
+        ("x'; touch /tmp/evil; echo '", "database del agi-sms \"x'; touch /tmp/evil; echo '\""),
+        ('a "b" \\c', 'database del agi-sms "a \\"b\\" \\\\c"'),
+        ("$(reboot)`reboot`", "database del agi-sms $(reboot)`reboot`"),
+        ("k" * 300, "database show agi-sms"),
+        ("bell\x07", "database show agi-sms"),
+    ],
+)
+async def test_the_command_that_is_hinted_at_does_nothing_else(
+    fake: FakeAmi, logged: list[Any], key: str, command: str
+) -> None:
+    """The key is whatever a stranger made it; the shell reads all as one word, and so does Asterisk the key."""
+    fake.records = {key: "no equals sign,really"}
+    async with running(fake, Intake(fake)) as drain:
+        await doors.until(lambda: drain.left == 1)
+    (line,) = doors.events(logged, "stays in AstDB")
+    assert shlex.split(line["delete_with"]) == ["asterisk", "-rx", command]
+
+
+@pytest.mark.usefixtures("impatient")
 async def test_nobody_listens_there(fake: FakeAmi, logged: list[Any]) -> None:
     async with running(fake, Intake(fake), port=1) as drain:
         await doors.until(lambda: doors.events(logged, "cannot be reached"))
@@ -399,3 +452,16 @@ def test_settings_that_cannot_work_are_refused(wrong: dict[str, Any]) -> None:
     assert Ami(**right).port == 5038
     with pytest.raises(pydantic.ValidationError):
         Ami(**right | wrong)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_while_another_gateway_serves_the_visits_are_that_ones(fake: FakeAmi) -> None:
+    """Two that take the same visit into databases of their own would send it twice."""
+    fake.records = {"v-1": record("v-1")}
+    intake, mine = Intake(fake), False
+    async with running(fake, intake, ours=lambda: mine) as drain:
+        await doors.until(lambda: drain.state is link.State.SERVING)
+        assert (list(fake.records), intake.visits) == (["v-1"], [])
+        mine = True
+        drain.wake()
+        await doors.until(lambda: not fake.records)

@@ -76,7 +76,7 @@ async def test_only_what_is_used_of_the_description_is_read(fake: fake_ari.FakeA
     ("args", "answer", "expected"),
     [
         (["reception", "bogus=1"], fake_ari.SCHEDULED, [("continue", "result:INVALID:0")]),
-        ([], fake_ari.SCHEDULED, [("continue", "result:INVALID:0")]),
+        ([""], fake_ari.SCHEDULED, [("continue", "result:INVALID:0")]),
         (["reception"], RuntimeError("a bug"), [("continue", "result:ERROR:0")]),
         (["reception"], ports.Reply(status=ports.ReplyStatus.ERROR, leave_unset=True), [("continue",)]),
         (["none"], ports.Reply(status=ports.ReplyStatus.INVALID), [("continue", "result:INVALID:0")]),
@@ -104,13 +104,19 @@ async def test_whatever_is_wrong_the_call_goes_on(
 
 
 @pytest.mark.parametrize(
-    "place", [{"context": "from-trunk", "exten": "s"}, {"context": "agi-sms", "exten": "100"}, {}], ids=str
+    ("place", "marked"),
+    [
+        ({"context": "from-trunk", "exten": "s"}, True),
+        ({"context": "agi-sms", "exten": "100"}, True),
+        ({}, True),
+        ({"context": "agi-sms", "exten": "s"}, False),  # somebody's own context of that name
+    ],
 )
 async def test_a_bare_stasis_just_goes_on(
-    fake: fake_ari.FakeAri, intake: fake_ari.Intake, place: dict[str, str]
+    fake: fake_ari.FakeAri, intake: fake_ari.Intake, place: dict[str, str], marked: bool
 ) -> None:
     """It has no extension that takes an answer, and a place that does not exist would end the call."""
-    fake.place = place
+    fake.place, fake.marked = place, marked
     async with fake_ari.running(fake, intake):
         await fake.connected()
         await fake.start("1.1", "reception", "visit=00000000-0000-4000-8000-000000000001", "context=agi-sms")
@@ -243,8 +249,8 @@ async def test_parked_channels_are_found_stored_once_and_sent_on(
     fake: fake_ari.FakeAri, intake: fake_ari.Intake
 ) -> None:
     fake.channels = {
-        "1.1": 'agi-sms,reception,visit=v-1,caller_name="a,b"',
-        "1.2": "agi-sms,reception",
+        "1.1": 'agi-sms,reception,back=1,visit=v-1,caller_name="a,b"',
+        "1.2": "agi-sms,reception,back=1",
         "1.3": "another,reception",
     }
     async with fake_ari.running(fake, intake):

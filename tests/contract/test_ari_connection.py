@@ -72,7 +72,7 @@ async def test_a_lost_connection_is_made_again(
     async with fake_ari.running(fake, intake) as entry:
         socket = await fake.connected()
         await doors.until(lambda: entry.state is ari.State.SERVING)
-        fake.channels["1.1"] = "agi-sms,reception,visit=v-1"  # nobody is told of it
+        fake.channels["1.1"] = "agi-sms,reception,back=1,visit=v-1"  # nobody is told of it
         await break_it(socket)
         await fake.connected(2)
         await doors.until(lambda: fake.asked("1.1") == fake_ari.SENT_ON)
@@ -193,7 +193,7 @@ async def test_a_replaced_application_is_left_to_the_other_until_it_is_free(
         await doors.until(lambda: entry.state is ari.State.STANDBY)
         await doors.until(lambda: not fake.registered)
         fake.registered = True  # the other one
-        fake.channels["1.1"] = "agi-sms,reception,visit=v-1"
+        fake.channels["1.1"] = "agi-sms,reception,back=1,visit=v-1"
         looks = len(fake.paths)
         await doors.until(lambda: sum("/applications/" in path for path in fake.paths[looks:]) >= 1)
         fake.channels.clear()
@@ -213,7 +213,7 @@ async def test_channels_that_stay_parked_show_that_the_other_is_gone(
         socket = await fake.connected()
         await socket.send_json({"type": "ApplicationReplaced", "application": fake_ari.APP})
         await doors.until(lambda: entry.state is ari.State.STANDBY and not fake.registered)
-        fake.channels["1.1"] = "agi-sms,reception,visit=v-1"
+        fake.channels["1.1"] = "agi-sms,reception,back=1,visit=v-1"
         fake.registered = True
         await fake.connected(2)
         await doors.until(lambda: fake.asked("1.1") == fake_ari.SENT_ON)

@@ -324,9 +324,8 @@ async def test_what_is_in_the_spool_outlives_the_gateway(rig: Rig, tmp_path: Pat
     rig.reserve = await spool.FileSpool.open(tmp_path / "box.spool", 1 << 20)
     assert rig.reserve.pending == 1
     rig.start(rig.admitter())
-    await until(lambda: rig.visits() == ["v1"] and rig.reserve.pending == 0)
+    await until(lambda: rig.visits() == ["v1"] and rig.reserve.pending == 0 and rig.woken)
     assert rig.rows() == [("v1", "scheduled")]
-    assert rig.woken
     await rig.reserve.close()
 
 

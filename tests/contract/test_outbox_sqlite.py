@@ -2,7 +2,6 @@
 
 # ruff: noqa: ASYNC240 - tests may wait for a small local file
 
-import asyncio
 import contextlib
 import os
 import re
@@ -221,14 +220,6 @@ async def test_migrations_are_all_or_nothing(path: Path, monkeypatch: pytest.Mon
     await outbox.close()
     monkeypatch.setattr(queries, "migrations", lambda: first)
     await refused(path, errors.OutboxForeign, "schema 2, this one knows 1")
-
-
-async def test_two_start_on_a_new_file_at_once(path: Path) -> None:
-    both = await asyncio.gather(*(opened(path) for _ in range(4)))
-    await asyncio.gather(*(admit(outbox, "same", CLOCK) for outbox in both))
-    assert await statuses(both[0]) == ["scheduled"]
-    for outbox in both:
-        await outbox.close()
 
 
 async def test_hashes_depend_on_the_database(tmp_path: Path) -> None:

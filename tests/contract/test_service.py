@@ -191,7 +191,7 @@ def test_the_life_of_a_gateway(gateway: Gateway) -> None:
     process.send_signal(signal.SIGHUP)
     wait_for("reload refused", lambda: any("reload refused" in e for e in gateway.events()), gateway.said)
     wait_for("it says why", lambda: "colour" in service.status_file(gateway.database).read_text("utf-8"), gateway.said)
-    assert any("colour" in str(line.get("error")) for line in gateway.lines())
+    assert any("colour" in str(line.get("mistake")) for line in gateway.lines())
 
     # a good one is taken
     gateway.write(TREE | {"nodes": TREE["nodes"] | {"fresh": NODE}, "drain": "7s"})

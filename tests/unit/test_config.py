@@ -75,6 +75,7 @@ full:
   delay: 1h30m
   recipients: "+48600100202, @team"
   send_to_caller: true
+  caller_countries: FR, DE
   once_per_call: true
   content: {template: hello}
   dialplan_recipients: true
@@ -101,6 +102,7 @@ full:
         node.Limit(per="recipient", most=3, window=timedelta(days=1)),
         node.Limit(per="node", most=100, window=timedelta(hours=1)),
     )
+    assert full.caller_countries == ("FR", "DE")
     assert full.template.render({"caller": "x"}) == "Hello x"
 
 
@@ -321,6 +323,10 @@ AMI = '    ami: {username: gw, secret: "${AMI_SECRET:-x}"}\n'
             + "{{ caller }}'}}\n",
             "agi-sms.yaml:6: nodes.a.content.text: with sample values the text makes 2 segments (gsm7), more than "
             "max_segments: 1",
+        ),
+        (
+            PBX + "nodes:\n  a: {send_to_caller: true, content: {text: 'Hi {{ caller_name }}'}}\n",
+            "agi-sms.yaml:6: nodes.a.content.text: caller_name is what the caller made up, ",
         ),
     ],
 )

@@ -138,6 +138,12 @@ NODES = {
     "groups: {teams: []}\n" + node("recipients: '@team'"): "agi-sms.yaml:8: nodes.a.recipients: there is no group "
     "'team'; did you mean teams?",
     node("send_to_caller: yes"): "agi-sms.yaml:7: nodes.a.send_to_caller: must be true or false, without quotes",
+    node("caller_countries: XX"): "agi-sms.yaml:7: nodes.a.caller_countries: is no region; two letters, like PL or DE",
+    node("caller_countries: [PL, de]"): "agi-sms.yaml:7: nodes.a.caller_countries[1]: is no region; did you mean DE?",
+    node("caller_countries: [Any]"): "agi-sms.yaml:7: nodes.a.caller_countries[0]: is no region; did you mean any?",
+    node("caller_countries: [PL, any]"): "agi-sms.yaml:7: nodes.a.caller_countries: any stands alone",
+    node("caller_countries: []"): "agi-sms.yaml:7: nodes.a.caller_countries: must hold at least 1",
+    node("caller_countries: 48"): "agi-sms.yaml:7: nodes.a.caller_countries: is no region; two letters, like PL or DE",
     node("once_per_call: 1"): "agi-sms.yaml:7: nodes.a.once_per_call: must be true or false, without quotes",
     node("transliterate: ja"): "agi-sms.yaml:7: nodes.a.transliterate: must be true or false",
     node("dialplan_recipients: 'no'"): "agi-sms.yaml:7: nodes.a.dialplan_recipients: must be true or false, ",

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from agi_sms import config
 
 MAIN = """\
@@ -49,6 +51,7 @@ def test_the_verbose_report_says_what_the_dialplan_must_set(tmp_path: Path) -> N
     assert story[1:-3] == [
         "  description  All there is",
         "  recipient    +48221131415",
+        "  callers      mobiles of PL",
         "  template     order",
         "  options      send_to_caller, max_segments 6",
         "  limit        3 messages in 1d for each recipient",
@@ -58,3 +61,20 @@ def test_the_verbose_report_says_what_the_dialplan_must_set(tmp_path: Path) -> N
         "  text         Hello +48601234567, order 12345",
         "               Bye",
     ]
+
+
+@pytest.mark.parametrize(
+    ("written", "told", "taken"),
+    [
+        ("", "mobiles of PL", {"PL"}),
+        ("  caller_countries: any\n", "mobiles of any country", {"NO", "PL", "SE"}),
+        ("  caller_countries: [NO, SE]\n", "mobiles of NO, SE", {"NO", "SE"}),
+    ],
+)
+def test_whose_callers_get_one(tmp_path: Path, written: str, told: str, taken: set[str]) -> None:
+    (tmp_path / "agi-sms.yaml").write_text(
+        f"{MAIN}nodes:\n a:\n  send_to_caller: true\n{written}  content: {{text: A}}\n"
+    )
+    found = config.load(tmp_path / "agi-sms.yaml", {})
+    assert f"  callers      {told}" in config.format_report(found, verbose=True).splitlines()
+    assert {region for region in ("NO", "PL", "SE") if found.nodes["a"].serves(region)} == taken

@@ -1,11 +1,11 @@
 """Every example in config/ is loaded as it stands, and says what its comments promise."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
-from agi_sms import config, message, node, text
+from agi_sms import call, config, message, node, plan, text
 
 FOLDER = Path(__file__).parents[2] / "config"
 MAIN = FOLDER / "agi-sms.yaml"
@@ -92,6 +92,27 @@ def test_the_team_on_call(loaded: config.Config) -> None:
     assert alarm.recipients[0] == node.Recipient(number="+48600100200", group="oncall")
     assert alarm.recipients[-1] == node.Recipient(number="+48600100210")
     assert (alarm.once_per_call, alarm.max_age) == (False, timedelta(minutes=15))
+
+
+@pytest.mark.parametrize("name", ["ż" * 39, "\U0001f600" * 39, "㌖" * 39, "." * 39, "€" * 60])
+def test_no_callers_name_silences_the_alarm(loaded: config.Config, name: str) -> None:
+    at = call.Call(
+        pbx="main",
+        key="main/1795439100.12",
+        call_id="1795439100.12",
+        caller="+48600100299",
+        presentation="allowed",
+        caller_name=name,
+        dialled="+48221131415",
+    )
+    arrived = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
+    visit = call.Visit(id="v", node="on-call-alarm", entry=call.Entry.ARI, arrived_at=arrived, call=at)
+    alarm = loaded.nodes["on-call-alarm"]
+    planned = plan.plan(visit, alarm, loaded.rules("main", ""))
+    assert planned.count == len(alarm.recipients) == 3
+    for draft in planned.drafts:
+        assert draft.segments <= 2
+        assert "+48600100299" in (draft.text or "")
 
 
 def test_the_missed_call_takes_its_queue_from_the_dialplan(loaded: config.Config) -> None:

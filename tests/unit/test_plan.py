@@ -147,6 +147,57 @@ def test_a_landline_that_calls_is_skipped() -> None:
     assert told(planned) == [(LANDLINE, Source.CALLER, Status.SKIPPED, Reason.LANDLINE)]
 
 
+PREMIUM, TOLL_FREE, PAGER, PERSONAL = "+48700123456", "+48800123456", "+447640123456", "+15005550100"
+SATELLITE, GLOBAL_PREMIUM = ("+881612345678", "+870773111632"), "+979123456789"
+GERMAN, AMERICAN = "+4915112345678", "+12125550123"
+
+
+@pytest.mark.parametrize(
+    ("caller", "countries", "reason"),
+    [
+        (MOBILE, (), None),
+        (MOBILE, ("PL", "DE"), None),
+        (MOBILE, ("DE",), Reason.COUNTRY),
+        (GERMAN, (), Reason.COUNTRY),
+        (GERMAN, ("PL", "DE"), None),
+        (GERMAN, ("any",), None),
+        (AMERICAN, (), Reason.COUNTRY),
+        (AMERICAN, ("US",), None),  # where mobiles cannot be told from landlines
+        ("+18765550123", ("US",), Reason.COUNTRY),  # Jamaica, though it begins with +1 too
+        ("+447797123456", ("GB",), Reason.COUNTRY),  # Jersey
+        (PREMIUM, ("any",), Reason.NOT_MOBILE),
+        (TOLL_FREE, ("any",), Reason.NOT_MOBILE),
+        (PAGER, ("any",), Reason.NOT_MOBILE),
+        (PERSONAL, ("any",), Reason.NOT_MOBILE),
+        (SATELLITE[0], ("any",), Reason.NOT_MOBILE),
+        (SATELLITE[1], ("any",), Reason.NOT_MOBILE),
+        (GLOBAL_PREMIUM, ("any",), Reason.NOT_MOBILE),
+        (GLOBAL_PREMIUM, (), Reason.NOT_MOBILE),
+        ("+4930901820", (), Reason.LANDLINE),
+    ],
+)
+def test_which_callers_get_one(caller: str, countries: tuple[str, ...], reason: Reason | None) -> None:
+    target = make_node(send_to_caller=True, caller_countries=countries)
+    status = Status.SKIPPED if reason else Status.SCHEDULED
+    assert told(plan.plan(make_visit(caller=caller), target, PL)) == [(caller, Source.CALLER, status, reason)]
+
+
+def test_the_callers_country_is_the_nodes_and_not_the_trunks() -> None:
+    target = make_node(send_to_caller=True, region="DE")
+    assert told(plan.plan(make_visit(caller=GERMAN), target, PL))[0][2:] == (Status.SCHEDULED, None)
+    assert told(plan.plan(make_visit(), target, PL))[0][2:] == (Status.SKIPPED, Reason.COUNTRY)
+
+
+@pytest.mark.parametrize("number", [PREMIUM, SATELLITE[0], GERMAN])
+def test_whom_the_operator_or_the_dialplan_names_gets_it_wherever_the_number_belongs(number: str) -> None:
+    configured = make_node(recipients=(node.Recipient(number=number),), send_to_caller=True)
+    assert told(plan.plan(make_visit(caller=number), configured, PL)) == [
+        (number, Source.CONFIG, Status.SCHEDULED, None)
+    ]
+    dialplan = plan.plan(make_visit(recipients=number), make_node(dialplan_recipients=True), PL)
+    assert told(dialplan) == [(number, Source.DIALPLAN, Status.SCHEDULED, None)]
+
+
 def test_a_landline_that_is_configured_or_named_by_the_dialplan_is_not() -> None:
     target = make_node(recipients=(node.Recipient(number=LANDLINE),), dialplan_recipients=True)
     planned = plan.plan(make_visit(recipients="221131416"), target, PL)
@@ -212,7 +263,7 @@ def test_as_many_dialplan_recipients_as_allowed_are_no_fault() -> None:
     ],
 )
 def test_the_caller_is_read_in_the_trunks_own_dress(rules: numbers.Rules, caller: str, expected: str) -> None:
-    target = make_node("{{ caller }}", send_to_caller=True)
+    target = make_node("{{ caller }}", send_to_caller=True, caller_countries=("PL", "DE"))
     [draft] = plan.plan(make_visit(caller=caller), target, rules).drafts
     assert (draft.recipient, draft.status, draft.text) == (expected, Status.SCHEDULED, expected)
 
@@ -362,6 +413,59 @@ def test_a_text_that_is_too_long_is_skipped_and_kept() -> None:
     assert draft.text == "a" * 161
 
 
+ALARM = "Alarm line: {{ caller }}{% if caller_name %} ({{ caller_name }}){% endif %} called."
+
+
+@pytest.mark.parametrize(
+    ("name", "shown", "notes"),
+    [
+        ("ż" * 60, f"Alarm line: {MOBILE} ({'z' * 60}) called.", 0),  # 67 and more: two segments where it is UCS-2
+        ("\U0001f600" * 60, f"Alarm line: {MOBILE} () called.", 0),
+        ("㌖" * 60, f"Alarm line: {MOBILE} called.", 1),  # eleven letters each when written plainly
+        ("[" * 60, f"Alarm line: {MOBILE} ({'[' * 60}) called.", 0),  # 60 that take two units each: 154 of 160
+    ],
+)
+def test_a_caller_cannot_silence_a_message_by_a_name_that_makes_it_too_long(name: str, shown: str, notes: int) -> None:
+    target = make_node(ALARM, recipients=(node.Recipient(number=LANDLINE),), max_segments=1)
+    planned = plan.plan(make_visit(caller_name=name), target, PL)
+    [draft] = planned.drafts
+    assert (draft.text, draft.status, draft.segments) == (shown, Status.SCHEDULED, 1)
+    assert planned.faults == ()
+    assert [note.partition(":")[0] for note in planned.ignored] == ["caller_name is left out"] * notes
+
+
+def test_a_caller_cannot_silence_a_message_by_a_name_that_the_template_fails_on() -> None:
+    source = "Called{% if caller_name %} by {{ caller_name.split(' ')[1] }}{% endif %}"
+    target = make_node(source, recipients=(node.Recipient(number=LANDLINE),))
+    planned = plan.plan(make_visit(caller_name="Madonna"), target, PL)
+    assert (planned.drafts[0].text, planned.drafts[0].status) == ("Called", Status.SCHEDULED)
+    assert planned.faults == ()
+    assert planned.ignored[0].startswith("caller_name is left out: ")
+
+
+def test_a_text_that_is_too_long_without_the_callers_name_is_skipped_as_it_was() -> None:
+    source = "{{ caller_name }} {{ var.long }}"
+    visit = make_visit(caller_name="Żak", variables={"long": "a" * 161})
+    draft = one(visit, template=text.Template(source, name="text"), max_segments=1)
+    assert (draft.status, draft.reason, draft.text) == (Status.SKIPPED, Reason.TOO_LONG, f"Żak {'a' * 161}")
+
+
+@pytest.mark.parametrize(
+    ("raw", "shown"),
+    [
+        ("You won! Visit evil.example/x", ""),
+        ("1234, call +48 700 123 456 now", "1234+48700123456"),
+        ("*72#", "*72#"),
+        ("٤٨٦٠٠", ""),
+        ("9" * 100, "9" * 40),
+        ("x" * 50 + "12", "12"),
+    ],
+)
+def test_what_is_no_number_is_shown_as_the_keys_of_a_telephone_only(raw: str, shown: str) -> None:
+    written = body("[{{ caller }}|{{ dialled }}|{{ diverted_from }}]", caller=raw, dialled=raw, diverted_from=raw)
+    assert written == f"[{shown}|{shown}|{shown}]"
+
+
 def test_as_long_as_allowed_is_not_too_long() -> None:
     draft = one(make_visit(), template=text.Template("a" * 160, name="text"), max_segments=1)
     assert draft.status is Status.SCHEDULED
@@ -434,6 +538,7 @@ def nodes_(draw: st.DrawFn) -> node.Node:
     return make_node(
         template=draw(st.sampled_from(TEMPLATES)),
         recipients=draw(st.sampled_from([(), (node.Recipient(number=MOBILE), node.Recipient(number=LANDLINE))])),
+        caller_countries=draw(st.sampled_from([(), ("any",), ("DE", "US")])),
         send_to_caller=draw(st.booleans()),
         dialplan_recipients=draw(st.booleans()),
         transliterate=draw(st.booleans()),

@@ -39,7 +39,7 @@ def test_every_configuration_loads(example: str, tmp_path: Path) -> None:
     tree.setdefault("database", str(tmp_path / "agi-sms.db"))
     with path.open("w", encoding="utf-8") as out:
         YAML().dump(tree, out)
-    assert config.load(path, {"SMS_TOKEN": "secret"})
+    assert config.load(path, {"SMS_TOKEN": "secret"}).nodes is not None
 
 
 def commands() -> Iterator[list[str]]:

@@ -245,7 +245,7 @@ def test_a_whole_story() -> None:
         "“line one\n             line two”",
         "gsm7, 1 segment, 17 characters",
         "first, then second",
-        "came in over ARI, back in the dialplan after 4ms",
+        "came in over ARI, back in the dialplan after 4 ms",
         "after-announcement (revision abc123)",
         "600100200, presentation allowed",
         "call 1795439100.12",

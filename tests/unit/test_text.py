@@ -1,6 +1,7 @@
 """Templates, the values they see, and senders."""
 
 import contextlib
+import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
@@ -226,7 +227,7 @@ def test_the_dialplans_variables() -> None:
     [
         ("Jan  Kowalski ", "Jan Kowalski"),
         ("a\r\nb\tc\x0bd", "a b c d"),
-        ("\u202egnp.exe\u202c", "gnp.exe"),
+        ("\u202egnp.exe\u202c", "gnp. exe"),
         ("a\u200b\u200d\ufeffb\x00\x1b[31m", "ab[31m"),
         ("x" * 100, "x" * 60),
         ("\ud800a", "a"),
@@ -236,6 +237,34 @@ def test_the_dialplans_variables() -> None:
 )
 def test_a_callers_name_is_cleaned_and_capped(name: str, cleaned: str) -> None:
     assert values(caller_name=name)["caller_name"] == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        ("https://evil.example/a?b", "https evil. example a?b"),
+        ("J.R. Tolkien, Sp. z o.o.", "J. R. Tolkien, Sp. z o. o."),
+        ("evil．example", "evil example"),  # which transliteration would make a dot of
+        ("evil。example", "evil example"),
+        ("tel：1∕2", "tel 1 2"),
+        ("evil.\U0001f600com", "evil. \U0001f600com"),
+        ("evil.\u200bcom", "evil. com"),
+        ("Jan...", "Jan..."),
+        ("../../etc", ".. .. etc"),
+        ("." * 59 + "ab", "." * 59),
+    ],
+)
+def test_no_phone_makes_a_link_of_a_callers_name(name: str, cleaned: str) -> None:
+    assert values(caller_name=name)["caller_name"] == cleaned
+
+
+LINKED = re.compile(r"[/:]|\.[^\s.]")
+
+
+@given(st.text(st.characters(codec=None) | st.sampled_from("./:．。։\u0307\u0654…a")), st.booleans())
+def test_no_link_comes_of_a_callers_name_when_it_is_sent(name: str, transliterate: bool) -> None:
+    sized = text.measure(str(values(caller_name=name)["caller_name"]), transliterate=transliterate)
+    assert not LINKED.search(sized.text)
 
 
 @given(st.text(st.characters(codec=None)), st.dictionaries(st.text(max_size=5), st.text(st.characters(codec=None))))
