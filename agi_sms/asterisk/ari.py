@@ -13,6 +13,7 @@ The rules that made this file what it is:
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Coroutine
 from datetime import datetime
 from typing import Any
@@ -26,6 +27,7 @@ from agi_sms.asterisk.settings import Ari
 State = link.State
 
 LOOK_EVERY = 15.0  # seconds between two looks for parked channels
+LOOK_MOST = 5_000  # channels looked after in one look; the others have their turn in the next
 LOOK_AT_ONCE = 10  # channels looked after at the same time, so that live calls find the pool free
 STANDBY_CHECK = 15.0  # seconds
 STUCK_AFTER = 2.0  # seconds after which a channel that was sent on and is still here is looked at again
@@ -66,6 +68,7 @@ class AriEntry:
         self._held: dict[str, visiting.Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stirred: set[str] = set()  # channels with an event since the last look began
+        self._looked: set[str] = set()  # channels that had their turn, where they are too many for one look
         self._opened = asyncio.Event()
         self._replaced = asyncio.Event()
 
@@ -322,19 +325,31 @@ class AriEntry:
         for channel_id, held in list(self._held.items()):
             if channel_id not in parked and channel_id not in self._stirred and held.settled:
                 del self._held[channel_id]  # it left while nobody listened
-        at_once = asyncio.Semaphore(LOOK_AT_ONCE)
+        turns = iter(self._turns(parked))
+        outcomes: list[bool | Exception] = []
 
-        async def one(channel_id: str) -> bool:
-            async with at_once:
-                return await self._look_at(connection, channel_id)
+        async def look() -> None:
+            for channel_id in turns:
+                try:
+                    outcomes.append(await self._look_at(connection, channel_id))
+                except Exception as error:
+                    outcomes.append(error)
+                await asyncio.sleep(0)
 
-        outcomes = await asyncio.gather(*(one(channel_id) for channel_id in parked), return_exceptions=True)
+        await asyncio.gather(*(look() for _ in range(LOOK_AT_ONCE)))
         if found := sum(outcome is True for outcome in outcomes):
             metrics.RECOVERED.labels(self._pbx).inc(found)
             self._log.warning("found calls parked that no event had told of, sent them on", calls=found)
         for outcome in outcomes:
-            if isinstance(outcome, BaseException):
+            if isinstance(outcome, Exception):
                 raise outcome
+
+    def _turns(self, parked: set[str]) -> list[str]:
+        """Which channels are looked after now: all, or those whose turn it is."""
+        waiting = parked - self._looked
+        turns = list(itertools.islice(waiting, LOOK_MOST))
+        self._looked = (self._looked & parked) | set(turns) if len(waiting) > LOOK_MOST else set()
+        return turns
 
     async def _look_at(self, connection: ari_client.Connection, channel_id: str) -> bool:
         """See to one parked channel; True where it was not in hand."""

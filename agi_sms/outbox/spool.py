@@ -56,14 +56,14 @@ class File:
         except OSError as error:
             raise errors.SpoolError(f"the spool {path} cannot be opened: {error.strerror}") from error
         try:
-            if danger := database.foreign(path, self._handle):
-                raise errors.SpoolError(danger)
             self._open(size)
         except BaseException:
             os.close(self._handle)
             raise
 
     def _open(self, size: int) -> None:
+        if danger := database.foreign(self.path, self._handle):
+            raise errors.SpoolError(danger)
         try:
             fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import enum
 import os
+import re
 import ssl
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -24,7 +25,7 @@ import structlog
 from aiohttp import abc
 
 from agi_sms import durations, message, ports
-from agi_sms.providers import common, http_answer, http_request, http_settings
+from agi_sms.providers import common, http_answer, http_mask, http_request, http_settings
 
 log = structlog.get_logger(__name__)
 
@@ -82,10 +83,11 @@ class HttpProvider:
         """One request, at most one. Raises nothing but CancelledError."""
         if self._closed:
             return message.Retry(code="closed", detail="this provider was replaced, or is shutting down")
+        hide = http_mask.TextMask(submission.text)
         try:
             request = self._builder.build(submission)
         except http_request.Unsendable as error:
-            return message.Rejected(code="request", detail=self._words(str(error)))
+            return message.Rejected(code="request", detail=self._words(str(error), hide))
         async with self._counted():
             try:
                 async with asyncio.timeout(self._settings.timeout.total_seconds()):
@@ -93,23 +95,23 @@ class HttpProvider:
             except TimeoutError:
                 return message.Retry(code="busy", detail=f"all {self._settings.concurrency} places are taken")
             try:
-                return await self._ask(request)
+                return await self._ask(request, hide)
             finally:
                 self._places.release()
 
-    async def _ask(self, request: http_request.Request) -> message.Outcome:
+    async def _ask(self, request: http_request.Request, hide: http_mask.TextMask) -> message.Outcome:
         progress = _Progress()
         try:
             async with asyncio.timeout(self._settings.timeout.total_seconds()):
                 raw = await self._exchange(request, progress)
-            if len(raw.body) > _SMALL:  # a path over 64 KiB takes 100 ms, in which no call would be served
-                return await asyncio.to_thread(self._reader.read, raw, self._clock())
-            return self._reader.read(raw, self._clock())
+            if len(raw.body) > _SMALL or self._reader.slow:  # up to 100 ms, in which no call would be served
+                return await asyncio.to_thread(self._reader.read, raw, self._clock(), hide)
+            return self._reader.read(raw, self._clock(), hide)
         except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return self._fault(progress.stage, error)
+            return self._fault(progress.stage, error, hide)
         except Exception as error:
             log.exception("a bug in the HTTP provider, or in the library below it", provider=self.name)
-            return self._fault(progress.stage, error)
+            return self._fault(progress.stage, error, hide)
 
     async def close(self) -> None:
         """Wait for requests under way (each ends by its own deadline), then let the connections go."""
@@ -176,18 +178,18 @@ class HttpProvider:
             )
         return self._session
 
-    def _fault(self, stage: _Stage, error: Exception) -> message.Outcome:
+    def _fault(self, stage: _Stage, error: Exception, hide: http_mask.TextMask) -> message.Outcome:
         late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
         waited = durations.show(self._settings.timeout)
         if stage is not _Stage.WRITTEN:
             code, detail = ("timeout", f"no connection within {waited}") if late else _connecting(error)
-            return message.ProviderDown(code=code, detail=self._words(detail))
+            return message.ProviderDown(code=code, detail=self._words(detail, hide))
         if late:
             return message.Uncertain(code="timeout", detail=f"no whole answer within {waited}")
-        return message.Uncertain(code="broken", detail=self._words(_answering(error)))
+        return message.Uncertain(code="broken", detail=self._words(_answering(error), hide))
 
-    def _words(self, text: str) -> str:
-        return common.clipped(self._mask(text))
+    def _words(self, text: str, hide: http_mask.TextMask) -> str:
+        return common.clipped(hide(self._mask(text)))
 
 
 def _connecting(error: Exception) -> tuple[str, str]:
@@ -211,7 +213,8 @@ def _answering(error: Exception) -> str:
         case aiohttp.ClientPayloadError():
             return "the connection ended within the answer"
         case aiohttp.ClientResponseError():
-            return f"the answer is not HTTP: {error.message}"
+            what = re.split(r"\n|: b['\"]", error.message)[0]  # after it comes a piece of the answer
+            return f"the answer is not HTTP: {what}"
         case aiohttp.ClientOSError() | OSError():
             return f"the connection broke: {error.strerror or error}"
     return f"{type(error).__name__}: {error}"

@@ -289,9 +289,7 @@ class Reader:
             rule.matches is not None for rule in answer.rules
         )  # regular expressions are at work: not for the event loop
 
-    def read(
-        self, raw: Raw, now: datetime, mask: Callable[[str], str] = lambda text: text
-    ) -> message.Outcome:
+    def read(self, raw: Raw, now: datetime, mask: Callable[[str], str] = lambda text: text) -> message.Outcome:
         """What the answer means; never raises for what a peer sent. `mask` takes out what only this message knows."""
         content = _Content(raw)
         then, proven, why = self._judge(raw.status, content)
@@ -300,7 +298,7 @@ class Reader:
             then, why = Then.UNCERTAIN, why or "the answer holds no id"
         detail = "; ".join(filter(None, [why, self._said(content)]))
         outcome = message.Outcome(
-            code=common.clipped(mask(self._mask(self._first(self._code, content) or str(raw.status))), 100),
+            code=common.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
             detail=common.clipped(mask(self._mask(detail))),
         )
         return _outcome(then, outcome, ids, retry_after(raw.headers.get("Retry-After", ""), now))

@@ -2,6 +2,7 @@
 
 import html
 import re
+import sys
 import urllib.parse
 from dataclasses import dataclass
 
@@ -37,7 +38,9 @@ class _Read:
             starts += self.starts[at:first] + [self.starts[first]] * len(char)
             ends += self.ends[at:first] + [self.ends[last - 1]] * len(char)
             at = last
-        return _Read(text="".join([*parts, self.text[at:]]), starts=starts + self.starts[at:], ends=ends + self.ends[at:])
+        return _Read(
+            text="".join([*parts, self.text[at:]]), starts=starts + self.starts[at:], ends=ends + self.ends[at:]
+        )
 
     def bare(self) -> "_Read":
         """Without spaces, which some APIs change, and without plus signs, which stand for them in forms."""
@@ -52,7 +55,10 @@ class _Read:
 def _char(escape: str) -> str:
     match escape[0]:
         case "&":
-            return html.unescape(escape)
+            if escape[1] != "#":
+                return html.unescape(escape)
+            number = int(escape[3:-1], 16) if escape[2] in "xX" else int(escape[2:-1])
+            return chr(number) if number <= sys.maxunicode else escape
         case "%":
             return urllib.parse.unquote(escape)
     if escape[1] != "u":
@@ -80,7 +86,8 @@ class TextMask:
         for layer in _layers(answer) if self._forms else ():
             for form in self._forms:
                 hidden.update(_echoes(layer, form, answer))
-        shown, at = [], 0
+        shown: list[str] = []
+        at = 0
         for start, end in sorted(hidden):
             if start > at or not shown:
                 shown += [answer[at:start], "***"]

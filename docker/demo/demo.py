@@ -54,15 +54,13 @@ class Screen:
 class Gateway:
     """`agi-sms run`, its log read line by line as JSON; the SMS themselves go straight to the screen."""
 
-    def __init__(self, directory: pathlib.Path, environment: dict[str, str]) -> None:
+    def __init__(self, directory: pathlib.Path) -> None:
         self.config = directory / "agi-sms.yaml"
-        self.environment = {**os.environ, **environment}
         self._log = (directory / "gateway.log").open("w", encoding="utf-8")
         self._lines: queue.Queue[dict[str, object]] = queue.Queue()
         self.process = subprocess.Popen(
             [AGI_SMS, "run", "--config", self.config],
             stderr=subprocess.PIPE,
-            env=self.environment,
             text=True,
             encoding="utf-8",
         )
@@ -98,9 +96,7 @@ class Gateway:
 
     def command(self, *arguments: str) -> int:
         """Run another agi-sms command on the same configuration."""
-        return subprocess.run(
-            [AGI_SMS, *arguments, "--config", self.config], env=self.environment, check=False
-        ).returncode
+        return subprocess.run([AGI_SMS, *arguments, "--config", self.config], check=False).returncode
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -122,7 +118,7 @@ def announcement(path: pathlib.Path) -> None:
 def place_call(screen: Screen, pbx: asterisk.Asterisk, gateway: Gateway) -> None:
     """One call, told as it goes; returns when its SMS was sent."""
     screen.began = time.monotonic()
-    screen.event("caller", f"{CALLER} calls {DIALLED}, hears the announcement, reaches the node {NODE}")
+    screen.event("caller", f"{CALLER} calls {DIALLED}: an announcement, then the SMS node")
     calls = sipp.place_async(pbx, DIALLED, caller=CALLER)
 
     def hang_up() -> None:
@@ -167,16 +163,17 @@ def main() -> int:
         version = pbx.cli("core show version").split(" built")[0]
         screen.done(f"{version} answers SIP on 127.0.0.1:{pbx.sip_port}", started)
         started = time.monotonic()
-        (directory / "agi-sms.yaml").write_text((HERE / "agi-sms.yaml").read_text(encoding="utf-8"), encoding="utf-8")
-        gateway = Gateway(
-            directory,
-            {
-                "DEMO_ARI_URL": pbx.ari_url,
-                "DEMO_ARI_PASSWORD": pbx.ari_password,
-                "DEMO_AMI_PORT": str(pbx.ami_port),
-                "DEMO_AMI_SECRET": pbx.ami_secret,
-            },
-        )
+        config = (HERE / "agi-sms.yaml").read_text(encoding="utf-8")
+        for name, value in (
+            ("DEMO_ARI_URL", pbx.ari_url),
+            ("DEMO_ARI_PASSWORD", pbx.ari_password),
+            ("DEMO_AMI_PORT", str(pbx.ami_port)),
+            ("DEMO_AMI_SECRET", pbx.ami_secret),
+        ):
+            config = config.replace(f"${{{name}}}", value)
+        (directory / "agi-sms.yaml").write_text(config, encoding="utf-8")
+        (directory / "agi-sms.yaml").chmod(0o600)
+        gateway = Gateway(directory)
         stack.callback(gateway.stop)
         while (
             next(e for e in gateway.events("connected to Asterisk") if e["event"] == "connected to Asterisk")["door"]
@@ -198,7 +195,7 @@ def main() -> int:
 def stay(screen: Screen, pbx: asterisk.Asterisk, gateway: Gateway) -> int:
     """Keep everything running for somebody who wants to try more."""
     screen.heading("Everything keeps running. In another terminal, try:")
-    for command in ("history", f"history --node {NODE} --format json", "explain MESSAGE_ID"):
+    for command in ("history", f"trigger {NODE} --caller {CALLER} --dry-run", "explain MESSAGE_ID"):
         name, _, rest = command.partition(" ")
         print(f"  {AGI_SMS.relative_to(ROOT)} {name} --config {gateway.config} {rest}".rstrip())
     print(f"  docker exec -it {pbx.container} asterisk -C /rig/etc/asterisk.conf -r")

@@ -278,6 +278,27 @@ async def test_a_bare_visit_keeps_its_id_when_it_is_found_again(fake: fake_ari.F
     assert found[0] == found[1]
 
 
+async def test_too_many_parked_channels_are_looked_after_in_turn(
+    fake: fake_ari.FakeAri, intake: fake_ari.Intake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that are no visits, and stay, do not keep the others from their turn."""
+    monkeypatch.setattr(ari, "LOOK_EVERY", 0.02)
+    monkeypatch.setattr(ari, "LOOK_MOST", 10)
+    fake.channels = {f"1.{n}": f"other-app,{n}" for n in range(45)}
+    fake.channels |= {f"2.{n}": "agi-sms,reception" for n in range(25)}
+    looks = 0
+
+    async def count(_: web.Request) -> None:
+        nonlocal looks
+        looks += 1
+
+    fake.script["applications/"] = count
+    async with fake_ari.running(fake, intake):
+        await doors.until(lambda: all(fake.asked(f"2.{n}") for n in range(25)))
+        assert looks >= 3
+    assert len(intake.visits) == 25
+
+
 async def test_hundreds_of_parked_channels_open_few_connections(
     fake: fake_ari.FakeAri, intake: fake_ari.Intake
 ) -> None:

@@ -77,7 +77,8 @@ async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
         idle.append((reader, writer))
     assert len(door._doors) <= metrics.MOST_CONNECTIONS
     async with asyncio.timeout(20):
-        while not (await ask(door.port, GET)).startswith(b"HTTP/1.1 200 "):  # until the deadline frees a place
+        # until the deadline frees a place
+        while not (await ask(door.port, GET)).startswith(b"HTTP/1.1 200 "):  # noqa: ASYNC110
             await asyncio.sleep(0.05)
         for reader, writer in idle:  # and none of the idle ones is left
             with contextlib.suppress(ConnectionError):
@@ -85,13 +86,11 @@ async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
             writer.close()
             with contextlib.suppress(OSError):
                 await writer.wait_closed()
-        while door._doors:
+        while door._doors:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
 
 
-async def test_a_head_that_drips_ends_at_the_deadline(
-    door: metrics.Metrics, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_head_that_drips_ends_at_the_deadline(door: metrics.Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "DEADLINE", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(b"GET /metrics HTTP/1.1\r\nX: ")

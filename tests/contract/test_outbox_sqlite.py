@@ -326,3 +326,38 @@ async def test_reading_waits_for_nobody_who_writes(path: Path) -> None:
         box = await opened(path, patience=timedelta(0))
         assert await box.history(ports.Query()) == []
         await box.close()
+
+
+# --- files that others could change ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("bits", [0o620, 0o602])
+async def test_a_database_that_others_may_write_is_refused(path: Path, bits: int) -> None:
+    await made(path)
+    path.chmod(bits)
+    await refused(path, errors.OutboxError, f"others than its owner may write .*chmod 600 {path}")
+    path.chmod(0o640)
+    await made(path)
+
+
+async def test_a_database_of_another_user_is_refused_but_root_serves_the_directorys_owner(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await made(path)
+    mine, stranger = os.getuid(), os.getuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    await refused(path, errors.OutboxError, rf"belongs to another user \(uid {mine}\).*chown {stranger} {path}")
+    monkeypatch.setattr(os, "geteuid", lambda: 0)
+    await made(path)
+
+
+async def test_a_lock_file_that_leads_elsewhere_is_refused(path: Path, tmp_path: Path) -> None:
+    await made(path)
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    database.lock_path(path).unlink(missing_ok=True)
+    database.lock_path(path).symlink_to(victim)
+    with pytest.raises(errors.OutboxError, match="symbolic link"):
+        await opened(path, owner=True)
+    assert owner_pid(path) is None
+    assert victim.read_text() == "precious"

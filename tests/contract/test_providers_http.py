@@ -332,3 +332,51 @@ def test_http_whatever_bytes_answer_an_outcome_comes_back(head: bytes, rest: byt
     assert type(outcome) in message.OUTCOMES
     assert len(outcome.detail) <= 500
     assert outcome.detail.isprintable() or "\u200d" in outcome.detail
+
+
+CONFIDENTIAL = 'Zażółć "gęślą" & <jaźń>/+1: your word is QXZJ\nfor now'
+
+
+@pytest.mark.parametrize("status", [200, 400, 401, 429, 500])
+@pytest.mark.parametrize("body", ["form", "json", "text", "query", "status line"])
+async def test_http_the_sms_comes_back_to_nobody(
+    status: int, body: str, capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    way: dict[str, Any] = {"body": {body: {"msg": "{{ text }}"}}}
+    if body in ("text", "status line"):
+        way = {"body": {"text": "{{ text }}"}}
+    elif body == "query":
+        way = {"body": None, "query": {"msg": "{{ text }}"}}
+    behave = peer.echo(status) if body != "status line" else peer.raw(CONFIDENTIAL.encode() + b"\r\n\r\n")
+    async with peer.running(behave) as other:
+        made = subjects.http_provider(other.url, answer={"code": "msg=(.*)"}, **way)
+        with structlog.testing.capture_logs() as logs:
+            outcome = await made.send(subjects.submission(text=CONFIDENTIAL))
+        await made.close()
+    seen = json.dumps([repr(outcome), logs, caplog.text, *capfd.readouterr()])
+    for piece in ("your", "QXZJ", "Za%", "Zaż", "Za\\", "gę", "g%C4"):
+        assert piece not in outcome.detail, outcome
+    assert "QXZJ" not in seen
+
+
+async def test_http_a_regular_expression_does_not_hold_calls_up() -> None:
+    """While a trap is tried, the event loop goes round."""
+    rounds = 0
+
+    async def go_round() -> None:
+        nonlocal rounds
+        while True:
+            await asyncio.sleep(0)
+            rounds += 1
+
+    async with peer.running(peer.answer(200, b"a" * 60 + b"b")) as other:
+        rules = {"rules": [{"path": "(a|aa)+$", "then": "accept"}]}
+        made = subjects.http_provider(other.url, answer=rules)
+        going = asyncio.create_task(go_round())
+        outcome = await made.send(subjects.submission())
+        going.cancel()
+        await made.close()
+    assert isinstance(outcome, message.Uncertain)
+    assert "took too long" in outcome.detail
+    assert made._reader.slow
+    assert rounds > 100

@@ -311,3 +311,18 @@ async def test_a_disk_that_fails_is_said_and_loses_no_order(
     await write(reserve, "b")
     await replay(reserve, target)
     assert target.visits == ["a", "b"]
+
+
+async def test_a_spool_that_others_may_write_is_refused(path: Path) -> None:
+    await (await FileSpool.open(path, SIZE)).close()
+    path.chmod(0o620)
+    with pytest.raises(errors.SpoolError, match=f"others than its owner may write .*chmod 600 {path}"):
+        await FileSpool.open(path, SIZE)
+
+
+async def test_a_spool_of_another_user_is_refused(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await FileSpool.open(path, SIZE)).close()
+    stranger = os.getuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: stranger)
+    with pytest.raises(errors.SpoolError, match=rf"belongs to another user.*chown {stranger} {path}"):
+        await FileSpool.open(path, SIZE)
