@@ -6,6 +6,7 @@
 
 import contextlib
 import copy
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -247,8 +248,17 @@ class _Loader:
                 self.warnings.add(spot.at(*where), "is empty; Asterisk refuses such a login")
         if pbx.ari is None and ("pbx", name, "ari") not in self.lost:
             self.mistakes.add(spot, "is missing: calls reach the gateway over it", below="ari")
+        for door, part in (("ari", pbx.ari), ("ami", pbx.ami)):
+            if part is not None and part.ca_file is not None:
+                self.certificates(part.ca_file, spot.at(door, "ca_file"))
         if pbx.ami is None:
             self.warnings.add(spot, "has no ami: calls that come while the gateway is down make no SMS")
+
+    def certificates(self, path: Path, spot: Spot) -> None:
+        try:
+            ssl.create_default_context(cafile=path)
+        except OSError as error:  # ssl.SSLError is one
+            self.mistakes.add(spot, f"{path} holds no certificates that can be read: {error.strerror}")
 
 
 def _public(path: Path) -> bool:

@@ -138,6 +138,7 @@ class Delivery:
             sent=replace(sent, route=there or sent.route),
             before=lease.status_before,
             attempts=number,
+            refusals=lease.refusals,
             provider=provider,
             policy=terms.policy,
             now=self._clock(),

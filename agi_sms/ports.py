@@ -90,6 +90,7 @@ class Lease:
     status_before: Status
     last_provider: str = ""
     last_ended: datetime | None = None
+    refusals: int = 0  # attempts so far that the provider asked to repeat, which the policy counts
 
 
 @dataclass(frozen=True, kw_only=True)

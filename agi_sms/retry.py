@@ -74,6 +74,7 @@ def decide(
     sent: message.Message,
     before: Status,
     attempts: int,
+    refusals: int,
     provider: ports.Provider,
     policy: Policy,
     now: datetime,
@@ -83,7 +84,9 @@ def decide(
 
     What was certainly not taken goes to the route's next provider at once, and round again after a pause. What
     may have been taken stays with its provider: soon again where that dedupes, else after the grace period.
-    `before` is the status it was claimed in: an attempt that certainly failed does not settle an earlier doubt.
+    `refusals` are the earlier attempts that came to Retry: only these count against the policy, since a provider
+    that is down says nothing about a message. `before` is the status it was claimed in: an attempt that certainly
+    failed does not settle an earlier doubt.
     """
     doubtful = before is Status.UNCERTAIN
     width = 1 if doubtful else max(1, len(sent.route))
@@ -104,7 +107,7 @@ def decide(
         case message.Rejected():
             return ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
         case message.Retry(after=after):
-            if rounds >= policy.attempts and not doubtful:
+            if (refusals + 1) // width >= policy.attempts and not doubtful:
                 return ports.Decision(status=Status.FAILED, reason=Reason.GAVE_UP)
             return again(pause if within else max(pause, after or timedelta(0)))
         case message.ProviderDown():

@@ -61,6 +61,7 @@ class Service:
         self._providers: dict[str, ports.Provider] = {}
         self._terms = self._make_terms({})
         self._aside: set[asyncio.Task[None]] = set()
+        self._sender: delivery.Delivery | None = None
 
     async def run(self) -> None:
         """Until told to stop. Raises errors.OutboxError where the database cannot be used."""
@@ -91,7 +92,7 @@ class Service:
                 wake=sender.wake,
             )
             self._warm()
-            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, sender.wake)
+            self._sender = sender
             await self._serve(outbox, admitter, sender)
 
     async def _serve(self, outbox: ports.Outbox, admitter: intake.Intake, sender: delivery.Delivery) -> None:
@@ -207,7 +208,7 @@ class Service:
         await asyncio.gather(*(p.close() for p in self._providers.values()), return_exceptions=True)
 
     def _tell_status(self) -> None:
-        path = status_file(self._config.settings.database)
+        path = status_file(self._started.settings.database)
         fresh = path.with_name(path.name + ".new")
         facts = RunStatus(pid=os.getpid(), reloads=self._reloads, error=self._reload_error, restart=self._late)
         try:
@@ -226,12 +227,18 @@ class Service:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
 
+        loop.add_signal_handler(signal.SIGUSR1, self._wake)  # before there is a lock that tells our process id
+
         def reload() -> None:
             task = asyncio.create_task(self.reload())
             self._aside.add(task)
             task.add_done_callback(self._aside.discard)
 
         loop.add_signal_handler(signal.SIGHUP, reload)
+
+    def _wake(self) -> None:
+        if self._sender is not None:
+            self._sender.wake()
 
     def _warm(self) -> None:
         """Load what phone numbers and templates load at their first use, before a call has to wait for it."""

@@ -130,5 +130,5 @@ def report(admission: ports.Admission, wanted: plan.Plan) -> Iterator[str]:
 
 
 def _faults(wanted: plan.Plan) -> Iterator[str]:
-    for fault in (*wanted.faults, *wanted.ignored):
-        yield f"fault: {show.safe(fault)}"
+    yield from (f"fault: {show.safe(fault)}" for fault in wanted.faults)
+    yield from (f"note: {show.safe(note)}" for note in wanted.ignored)

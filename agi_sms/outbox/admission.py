@@ -60,7 +60,7 @@ def _add(
     facts = activation.visit
     recipient_hash = keys.recipient(draft.recipient)
     status, reason, once_key = draft.status, draft.reason, None
-    if status in _TO_BE_SENT:
+    if status in _TO_BE_SENT or status is message.Status.HELD:  # a person may have what is held sent
         if draft.once:
             once_key = keys.once(facts.call.key, facts.node, draft.recipient)
             # The key stays with a message that was cancelled, expired or failed: a second visit of the same

@@ -84,7 +84,8 @@ DELETE FROM counters WHERE rowid IN (SELECT rowid FROM counters WHERE window_end
 -- name: due
 SELECT {columns},
     (SELECT provider FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_provider,
-    (SELECT ended_at FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_ended
+    (SELECT ended_at FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_ended,
+    (SELECT count(*) FROM attempts WHERE message_id = m.id AND n > m.attempts_before AND outcome = 'retry') AS refusals
 FROM messages m INDEXED BY messages_due JOIN activations a ON a.id = m.activation_id
 WHERE m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
 ORDER BY m.due_at, m.id LIMIT :most;

@@ -52,6 +52,7 @@ def _lease(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, l
         status_before=before,
         last_provider=row["last_provider"] or "",
         last_ended=rows.maybe_at(row["last_ended"]),
+        refusals=row["refusals"],
     )
 
 

@@ -17,8 +17,6 @@ import pydantic
 from agi_sms import message, ports
 from agi_sms.providers import common, writer
 
-_FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
-
 
 def _writable(path: Path) -> Path:
     if not path.parent.is_dir():
@@ -64,20 +62,19 @@ class FileProvider:
         self._fd: int | None = None
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
-        """Accepted when on the disk; Retry on a full disk; ProviderDown where the file cannot be written."""
+        """Accepted when on the disk; ProviderDown where the file cannot be written or the disk is full."""
         line = record(submission, self._clock())
         try:
             await self._writer.do(lambda: self._append(line), self.timeout)
         except writer.NotBegun:
-            return message.Retry(code="blocked", detail=f"{self._path} takes no more")
+            return message.ProviderDown(code="blocked", detail=f"{self._path} takes no more")
         except writer.Unfinished:
             return message.Uncertain(code="blocked", detail=f"writing {self._path} did not end in time")
         except _HalfLine as error:
             return message.Uncertain(code="output", detail=f"{self._path}: {error.strerror}")
         except OSError as error:
-            kind = message.Retry if error.errno in _FULL else message.ProviderDown
             code = errno.errorcode.get(error.errno or 0, "")
-            return kind(code=code, detail=f"{self._path}: {error.strerror}")
+            return message.ProviderDown(code=code, detail=f"{self._path}: {error.strerror}")
         return message.Accepted(ids=(f"{self.name}-{submission.ref}-{submission.attempt}",))
 
     async def close(self) -> None:

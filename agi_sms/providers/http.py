@@ -82,7 +82,7 @@ class HttpProvider:
     async def send(self, submission: ports.Submission) -> message.Outcome:
         """One request, at most one. Raises nothing but CancelledError."""
         if self._closed:
-            return message.Retry(code="closed", detail="this provider was replaced, or is shutting down")
+            return message.ProviderDown(code="closed", detail="this provider was replaced, or is shutting down")
         hide = http_mask.TextMask(submission.text)
         try:
             request = self._builder.build(submission)
@@ -93,7 +93,7 @@ class HttpProvider:
                 async with asyncio.timeout(self._settings.timeout.total_seconds()):
                     await self._places.acquire()
             except TimeoutError:
-                return message.Retry(code="busy", detail=f"all {self._settings.concurrency} places are taken")
+                return message.ProviderDown(code="busy", detail=f"all {self._settings.concurrency} places are taken")
             try:
                 return await self._ask(request, hide)
             finally:

@@ -36,11 +36,11 @@ class PrintProvider:
         self._writer = writer.Writer(name)
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
-        """Accepted when written; Retry when the terminal takes nothing; ProviderDown when there is none."""
+        """Accepted when written; ProviderDown where no terminal takes anything."""
         try:
             await self._writer.do(lambda: self._write(submission), self.timeout)
         except writer.NotBegun:
-            return message.Retry(code="blocked", detail="the terminal takes no output")
+            return message.ProviderDown(code="blocked", detail="the terminal takes no output")
         except writer.Unfinished:
             return message.Uncertain(code="blocked", detail="the terminal stopped taking output half-way")
         except OSError as error:

@@ -20,7 +20,7 @@ import pytest
 import structlog
 from click.testing import CliRunner, Result
 
-from agi_sms import cli, clock, message, ports
+from agi_sms import cli, cli_shared, clock, message, ports
 from agi_sms.outbox import sqlite
 
 DONE, NOT_DONE, MISTAKES, UNUSABLE = 0, 1, 2, 3
@@ -433,6 +433,6 @@ def test_every_status_can_be_asked_for(shell: Shell) -> None:
 
 
 def test_a_query_is_what_the_options_say() -> None:
-    assert cli._query(status="held", number="+48 600-100", limit=3, node="desk") == ports.Query(
+    assert cli_shared.query(status="held", number="+48 600-100", limit=3, node="desk") == ports.Query(
         status=message.Status.HELD, number="+48600100", limit=3, node="desk"
     )

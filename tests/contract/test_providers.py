@@ -122,7 +122,7 @@ async def test_any_text_passes(subject: Subject, text: str) -> None:
 
 async def test_after_close_nothing_is_taken(subject: Subject) -> None:
     await subject.provider.close()
-    assert isinstance(await subject.provider.send(subjects.submission()), message.Retry)
+    assert isinstance(await subject.provider.send(subjects.submission()), message.ProviderDown)
     await subject.provider.close()
     assert subject.received() == []
 
@@ -163,7 +163,7 @@ async def test_print_full_pipe_holds_nobody_up() -> None:
     made = printing.PrintProvider("print", printing.PrintSettings.model_validate({"timeout": "200ms"}), fd=writing)
     first, second = await asyncio.gather(made.send(subjects.submission("m1")), made.send(subjects.submission("m2")))
     assert isinstance(first, message.Uncertain)  # its write is still waiting in the kernel
-    assert isinstance(second, message.Retry)  # taken back
+    assert isinstance(second, message.ProviderDown)  # taken back
     os.read(reading, 1 << 20)
     await made.close()
     left = os.read(reading, 1 << 20).decode()
@@ -257,7 +257,7 @@ async def test_file_without_room_leaves_no_half_line(tmp_path: Path) -> None:
     whole = path.read_bytes()
     with _largest_file(len(whole) + 30):  # the kernel takes 30 bytes of the next line
         outcome = await made.send(subjects.submission("m2"))
-    assert isinstance(outcome, message.Retry)
+    assert isinstance(outcome, message.ProviderDown)
     assert outcome.code == "EFBIG"
     assert path.read_bytes() == whole
     assert isinstance(await made.send(subjects.submission("m2")), message.Accepted)
@@ -276,7 +276,7 @@ async def test_file_full_disk_is_retried_and_what_cannot_be_cut_is_uncertain(
 
     made = filed(tmp_path / "out.jsonl")
     monkeypatch.setattr(os, "fsync", full)
-    assert isinstance(await made.send(subjects.submission()), message.Retry)
+    assert isinstance(await made.send(subjects.submission()), message.ProviderDown)
     assert (tmp_path / "out.jsonl").read_bytes() == b""
     monkeypatch.setattr(os, "ftruncate", stuck)
     assert isinstance(await made.send(subjects.submission()), message.Uncertain)

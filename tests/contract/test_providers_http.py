@@ -198,7 +198,7 @@ async def test_http_place_that_never_gets_free_has_sent_nothing() -> None:
         await made.close()
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds.count(message.Uncertain) == len(other.requests) >= 1
-    busy = [outcome for outcome in outcomes if isinstance(outcome, message.Retry)]
+    busy = [outcome for outcome in outcomes if isinstance(outcome, message.ProviderDown)]
     assert len(busy) == 5 - len(other.requests) >= 1
     assert {outcome.code for outcome in busy} == {"busy"}
 

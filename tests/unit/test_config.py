@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from agi_sms import config, errors, node, numbers
+from tests.contract import peer
 
 Write = Callable[..., Path]
 PBX = """\
@@ -167,6 +168,7 @@ def test_relative_paths_are_read_from_the_files_folder(write: Write, tmp_path: P
     main = (
         PBX + NODE + "database: data/x.db\nproviders: {out: {type: file, path: sent.jsonl}}\nroutes: {default: out}\n"
     )
+    (tmp_path / "ca.pem").write_text(peer.CERTIFICATE)
     loaded = load(write(main.replace("secret:", "ca_file: ca.pem, secret:")))
     assert loaded.settings.database == tmp_path / "data/x.db"
     assert loaded.settings.spool_path == tmp_path / "data/x.spool"
@@ -175,6 +177,12 @@ def test_relative_paths_are_read_from_the_files_folder(write: Write, tmp_path: P
     assert ami is not None
     assert ami.ca_file == tmp_path / "ca.pem"
     assert loaded.nodes["info"].route == ("out",)
+
+
+def test_certificates_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
+    main = PBX + NODE
+    with pytest.raises(errors.ConfigError, match=r"pbx\.main\.ami\.ca_file: .* holds no certificates"):
+        load(write(main.replace("secret:", "ca_file: ca.pem, secret:")))
 
 
 @pytest.mark.parametrize(

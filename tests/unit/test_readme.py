@@ -95,3 +95,7 @@ def test_every_status_is_told() -> None:
     told = set(keys(section("Commands")))
     assert {str(status) for status in message.Status} - {"waiting"} <= told
     assert {str(status) for status in ports.ReplyStatus} <= set(re.findall(r"`([A-Z]+)`", README))
+
+
+def test_nothing_is_left_to_be_filled_in() -> None:
+    assert not re.findall(r"\b(?:DEMO|TEST|TODO|XXX)_?[A-Z]*\b", README)

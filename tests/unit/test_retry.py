@@ -55,6 +55,7 @@ def decide(
     outcome: message.Outcome,
     *,
     attempts: int = 1,
+    refusals: int | None = None,
     before: Status = Status.SCHEDULED,
     provider: ports.Provider | None = None,
     policy: retry.Policy = POLICY,
@@ -67,6 +68,7 @@ def decide(
         sent=make_message(**changed),
         before=before,
         attempts=attempts,
+        refusals=attempts - 1 if refusals is None else refusals,
         provider=provider or FakeProvider("a"),
         policy=policy,
         now=now,
@@ -126,6 +128,14 @@ def test_a_yes_and_a_no_are_final(
     outcome: message.Outcome, expected: ports.Decision, attempts: int, before: Status
 ) -> None:
     assert decide(outcome, attempts=attempts, before=before) == expected
+
+
+def test_only_refusals_count_against_the_policy() -> None:
+    """An outage of hours is no reason to give a message up at the first "later" after it."""
+    after_an_outage = decide(message.Retry(), attempts=99, refusals=0)
+    assert after_an_outage.status is Status.SCHEDULED
+    given_up = decide(message.Retry(), attempts=99, refusals=POLICY.attempts * 2 - 1)
+    assert given_up == ports.Decision(status=Status.FAILED, reason=Reason.GAVE_UP)
 
 
 @pytest.mark.parametrize("attempts", [2, 99])
@@ -391,6 +401,7 @@ def test_after_a_doubt_nobody_else_gets_it(
             sent=lease.message,
             before=lease.status_before,
             attempts=count,
+            refusals=sum(isinstance(one, message.Retry) for one in outcomes[: count - 1]),
             provider=everyone[onward.provider],
             policy=policy,
             now=now,

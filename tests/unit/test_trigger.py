@@ -162,7 +162,7 @@ def test_a_preview_says_why_somebody_gets_nothing() -> None:
     )
     assert lines == [
         "fault: delay: 'soon' is not a duration",
-        "fault: recipients= is given",
+        "note: recipients= is given",
         f"(withheld): skipped, {show.REASONS[Reason.CALLER_WITHHELD]}",
         "dry run: nothing stored, nothing sent",
     ]
