@@ -1,7 +1,7 @@
 """What the use cases ask of the world. Every implementation runs the suite in tests/contract."""
 
 import enum
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol
@@ -271,3 +271,43 @@ class Provider(Protocol):
     async def send(self, submission: Submission) -> message.Outcome: ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a provider reports later of one submission: its id, or our ref, and how the message ended or stands."""
+
+    provider_id: str
+    ref: str
+    state: Status
+    raw: str
+
+
+class Reporting(Provider, Protocol):
+    """A provider that sends receipts to us."""
+
+    def parse_receipt(self, *, headers: Mapping[str, str], query: str, body: bytes) -> tuple[Receipt, ...]:
+        """The receipts in one HTTP request, none where it holds none; ValueError where it cannot be read."""
+
+
+# --- content, and what Asterisk sends for us ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class Content:
+    """What the customer's system wants said, or why it is not known."""
+
+    text: str | None
+    reason: message.Reason | None = None
+
+
+class ContentSource(Protocol):
+    """Where a node's text comes from, if not from the node. Never raises for what the other side does."""
+
+    async def fetch(self, visit: call.Visit) -> Content: ...
+
+
+class PbxMessenger(Protocol):
+    """Asterisk as a way of sending (SIP MESSAGE, a modem). Raises errors.PbxError."""
+
+    async def send_message(self, *, to: str, sender: str, body: str) -> None: ...

@@ -51,7 +51,7 @@ class FakeProvider:
     async def send(self, submission: ports.Submission) -> message.Outcome:
         """The script's next word; an exception in it is raised, as a broken plug-in would."""
         if self.closed:
-            return message.Retry(code="closed")
+            return message.ProviderDown(code="closed")
         self.submissions.append(submission)
         await self.gate.wait()
         said = next(self._script, message.Accepted(ids=(f"{self.name}-{len(self.submissions)}",)))

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from ruamel.yaml import YAML
 
 from agi_sms import call, config, message, node, plan, text
 
@@ -119,3 +120,17 @@ def test_the_missed_call_takes_its_queue_from_the_dialplan(loaded: config.Config
     assert loaded.nodes["missed-call"].dialplan_recipients
     assert loaded.details["missed-call"].variables == ("QUEUE",)
     assert "variables    QUEUE" in config.format_report(loaded, verbose=True)
+
+
+def test_the_compose_file_fits_the_examples() -> None:
+    """What it mounts and builds is there, and the gateway knows the passwords of the Asterisk beside it."""
+    docker = FOLDER.parent / "docker"
+    services = YAML(typ="safe").load((docker / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for service in services.values():
+        assert (docker / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
+        for mounted in service["volumes"]:
+            if mounted.startswith("."):
+                assert (docker / mounted.split(":")[0]).exists(), mounted
+    known = services["gateway"]["environment"]
+    assert f"password = {known['ARI_PASSWORD']}\n" in (FOLDER / "asterisk" / "ari.conf").read_text(encoding="utf-8")
+    assert f"secret = {known['AMI_SECRET']}\n" in (FOLDER / "asterisk" / "manager.conf").read_text(encoding="utf-8")
