@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 import pydantic
 import pytest
+from click.testing import CliRunner
 from ruamel.yaml import YAML
 
 from agi_sms import cli, config, config_settings, message, ports, providers
@@ -32,14 +33,19 @@ def keys(table: str) -> list[str]:
     return [word for cell in rows for word in re.findall(r"`([^`]+)`", cell)]
 
 
-@pytest.mark.parametrize("example", blocks("yaml"), ids=lambda text: text.split("\n", 1)[0])
-def test_every_configuration_loads(example: str, tmp_path: Path) -> None:
-    path = tmp_path / "agi-sms.yaml"
+def configured(example: str, folder: Path) -> Path:
+    """The example as a file, with its data in the same folder."""
+    path = folder / "agi-sms.yaml"
     tree = YAML(typ="safe").load(example)
-    tree.setdefault("database", str(tmp_path / "agi-sms.db"))
+    tree.setdefault("database", str(folder / "agi-sms.db"))
     with path.open("w", encoding="utf-8") as out:
         YAML().dump(tree, out)
-    assert config.load(path, {"SMS_TOKEN": "secret"}).nodes is not None
+    return path
+
+
+@pytest.mark.parametrize("example", blocks("yaml"), ids=lambda text: text.split("\n", 1)[0])
+def test_every_configuration_loads(example: str, tmp_path: Path) -> None:
+    assert config.load(configured(example, tmp_path), {"SMS_TOKEN": "secret"}).nodes is not None
 
 
 def commands() -> Iterator[list[str]]:
@@ -51,10 +57,16 @@ def commands() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
-def test_every_command_parses(words: list[str]) -> None:
-    command = cli.main.commands[words[0]]
-    with click.Context(command) as context:
-        command.parse_args(context, list(words[1:]))
+def test_every_command_does_what_it_says(words: list[str], tmp_path: Path) -> None:
+    """On the configuration of the README; `run`, which does not end, is run by tests/contract/test_service.py."""
+    path = configured(blocks("yaml")[0], tmp_path)
+    if words[0] == "run":
+        with click.Context(cli.main.commands["run"]) as context:
+            cli.main.commands["run"].parse_args(context, words[1:])
+        return
+    result = CliRunner().invoke(cli.main, words, env={"AGI_SMS_CONFIG": str(path)})
+    assert result.exit_code == 0, result.output
+    assert result.output
 
 
 def test_every_command_is_told() -> None:
