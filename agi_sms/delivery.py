@@ -87,11 +87,8 @@ class Delivery:
     async def _give_back(self, leases: Sequence[ports.Lease]) -> None:
         """What was claimed while the drain began; what is not given back now, the next start finds."""
         for lease in leases:
-            before = ports.Decision(
-                status=lease.status_before, reason=lease.message.reason, due_at=lease.message.due_at
-            )
             with contextlib.suppress(errors.OutboxError):
-                await self._outbox.settle(lease, before)
+                await self._outbox.settle(lease, lease.undone)
 
     async def _rest(self, free: int) -> None:
         """Until something new came, a place is free, or the next message is due."""

@@ -114,9 +114,12 @@ class Message:
 # --- what one attempt came to --------------------------------------------------------------------------------
 
 
+LONGEST_DETAIL = 500  # characters
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What came of one submission. `code` and `detail` are the provider's own words, at most 500 characters."""
+    """What came of one submission. `code` and `detail` are the provider's own words, at most LONGEST_DETAIL each."""
 
     code: str = ""
     detail: str = ""

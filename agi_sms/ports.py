@@ -92,6 +92,11 @@ class Lease:
     last_ended: datetime | None = None
     refusals: int = 0  # attempts so far that the provider asked to repeat, which the policy counts
 
+    @property
+    def undone(self) -> "Decision":
+        """What ends the lease as if the message had never been claimed."""
+        return Decision(status=self.status_before, reason=self.message.reason, due_at=self.message.due_at)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:

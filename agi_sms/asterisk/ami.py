@@ -200,7 +200,7 @@ class AmiDrain:
             try:
                 reply = await self._receive(visit)
             except Exception:  # one visit's fault keeps nobody else waiting
-                metrics.FAULTS.labels("bug").inc()
+                metrics.fault("bug")
                 log.exception("a fault of agi-sms, the missed visit stays in AstDB")
                 reply = ports.Reply(status=ports.ReplyStatus.ERROR)
         status = "UNSET" if reply.leave_unset else reply.status
@@ -209,7 +209,7 @@ class AmiDrain:
 
     def _leave(self, record: ami_client.Record, reason: str, **names: str) -> None:
         if record not in self._left:
-            metrics.FAULTS.labels("record").inc()
+            metrics.fault("record")
             self._log.error(
                 "a missed visit cannot be used and stays in AstDB",
                 reason=reason,

@@ -170,7 +170,7 @@ class AriEntry:
             self._missed()
 
     def _on_fault(self, error: Exception) -> None:
-        metrics.FAULTS.labels("event").inc()
+        metrics.fault("event")
         self._log.error("an event of Asterisk could not be handled", error=f"{type(error).__name__}: {error}")
 
     def _on_replaced(self, event: dict[str, Any]) -> None:
@@ -258,7 +258,7 @@ class AriEntry:
                 reason = error
             if isinstance(reason, ari_client.Refusal) and reason.status == 412:
                 break  # Down or Ringing, a callee's leg before the call: only the watchdog gets it out
-        metrics.FAULTS.labels("release").inc()
+        metrics.fault("release")
         log.error("a call could not be sent on, its watchdog has to", reason=str(reason)[:300])
 
     async def _send_on(self, held: visiting.Held) -> None:
@@ -303,7 +303,7 @@ class AriEntry:
             try:
                 await self._returned(held.reply.activation_id, held.ended)
             except Exception:
-                metrics.FAULTS.labels("bug").inc()
+                metrics.fault("bug")
                 self._log.exception("could not note that a call is back", **held.names)
 
     # --- what no event told ---
@@ -314,7 +314,7 @@ class AriEntry:
             try:
                 await self._look(connection)
             except errors.PbxError as error:
-                metrics.FAULTS.labels("look").inc()
+                metrics.fault("look")
                 self._log.warning("cannot look for parked calls", reason=str(error)[:300])
             await asyncio.sleep(LOOK_EVERY)
 

@@ -101,11 +101,11 @@ async def ask(
         structlog.contextvars.bind_contextvars(**held.names)
         reply = await receive(visit)
     except errors.ArgumentError as error:
-        metrics.FAULTS.labels("arguments").inc()
+        metrics.fault("arguments")
         log.warning("the call's arguments cannot be read, it goes on without an SMS", error=str(error))
         reply = ports.Reply(status=ports.ReplyStatus.INVALID)
     except Exception:  # the call goes on, whatever we did wrong
-        metrics.FAULTS.labels("bug").inc()
+        metrics.fault("bug")
         log.exception("a fault of agi-sms, the call goes on without an SMS")
         reply = ports.Reply(status=ports.ReplyStatus.ERROR)
     metrics.CALLS.labels(pbx, call.Entry.ARI, "UNSET" if reply.leave_unset else reply.status).inc()

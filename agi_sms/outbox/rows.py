@@ -11,7 +11,6 @@ from agi_sms import call, message, ports
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MS = timedelta(milliseconds=1)
-LONGEST_DETAIL = 500  # characters of a provider's words
 
 
 def to_ms(at: datetime) -> int:
@@ -37,7 +36,7 @@ def maybe_at(ms: int | None) -> datetime | None:
 
 def storable(text: str) -> str:
     """The text, capped, without lone surrogates, which UTF-8 cannot hold: a result must never be refused."""
-    return text.encode("utf-8", "replace").decode("utf-8")[:LONGEST_DETAIL]
+    return text.encode("utf-8", "replace").decode("utf-8")[: message.LONGEST_DETAIL]
 
 
 class Keys:

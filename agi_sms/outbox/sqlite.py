@@ -159,12 +159,9 @@ class SqliteOutbox:
         if answer.cancelled() or answer.exception() is not None:
             return
         for lease in answer.result().leases:
-            decision = ports.Decision(
-                status=lease.status_before, reason=lease.message.reason, due_at=lease.message.due_at
-            )
             with contextlib.suppress(errors.OutboxError):  # closing: recover() finds it
                 self._writer.submit(
-                    partial(work.settle, now=self._clock(), lease=lease, decision=decision)
+                    partial(work.settle, now=self._clock(), lease=lease, decision=lease.undone)
                 ).add_done_callback(_seen)
 
     async def next_due(self) -> datetime | None:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import pydantic
 
-from agi_sms import durations, ports
+from agi_sms import durations, message, ports
 
 LONGEST_TIMEOUT = timedelta(minutes=5)
-LONGEST_DETAIL = 500  # characters, as message.Outcome says
 _JOINER = "\u200d"  # holds emoji together, harmless alone
 _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
@@ -63,7 +62,7 @@ def _shown(char: str, keep: str) -> str:
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 
 
-def clipped(text: str, most: int = LONGEST_DETAIL) -> str:
+def clipped(text: str, most: int = message.LONGEST_DETAIL) -> str:
     """One harmless line of at most `most` characters."""
     line = harmless(" ".join(text[: most * 4].split()))
     return line if len(line) <= most else line[: most - 1] + "…"

@@ -8,6 +8,7 @@ import pytest
 
 from rig import asterisk as rig_asterisk
 from rig import engine, errors, images
+from tests.acceptance import lab as labs
 
 AsteriskFactory = collections.abc.Callable[[], rig_asterisk.Asterisk]
 
@@ -53,6 +54,22 @@ def asterisk(shared_asterisk: rig_asterisk.Asterisk) -> collections.abc.Iterator
         shared_asterisk.database_clear(family)
     yield shared_asterisk
     shared_asterisk.wait_for_no_channels(deadline=20)
+
+
+@pytest.fixture(scope="module")
+def pbx(request: pytest.FixtureRequest, shared_asterisk: rig_asterisk.Asterisk) -> rig_asterisk.Asterisk:
+    """The session's Asterisk, with the DIALPLAN of the test's file."""
+    shared_asterisk.load_dialplan(request.module.DIALPLAN)
+    return shared_asterisk
+
+
+@pytest.fixture
+def lab(
+    pbx: rig_asterisk.Asterisk, asterisk: rig_asterisk.Asterisk, tmp_path: pathlib.Path
+) -> collections.abc.Iterator[labs.Lab]:
+    """Gateways for one test, on the Asterisk that has its file's dialplan."""
+    with labs.Lab(pbx, tmp_path) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,6 @@
 """A real call through the node: it goes on at once, and its SMS go out as configured."""
 
 import collections.abc
-import pathlib
 import re
 import signal
 import statistics
@@ -10,7 +9,6 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from rig.asterisk import Asterisk
 from tests.acceptance import flows
 from tests.acceptance import lab as labs
 from tests.acceptance.flows import CALLER, DEPUTY, DESK
@@ -87,18 +85,6 @@ ENVIRONMENT_TEXT = (
     "{{ now.strftime('%Y-%m-%d') }} zażółć gęślą jaźń: {{ caller }} ({{ caller_name }}) dzwoni na {{ dialled }}, "
     "{{ ORDER }}, {{ node }}, {{ description }}, {{ pbx }}, {{ call_id }}"
 )
-
-
-@pytest.fixture(scope="module")
-def pbx(shared_asterisk: Asterisk) -> Asterisk:
-    shared_asterisk.load_dialplan(DIALPLAN)
-    return shared_asterisk
-
-
-@pytest.fixture
-def lab(pbx: Asterisk, asterisk: Asterisk, tmp_path: pathlib.Path) -> collections.abc.Iterator[labs.Lab]:
-    with labs.Lab(pbx, tmp_path) as made:
-        yield made
 
 
 def test_call_goes_on_and_its_sms_go_out(lab: labs.Lab) -> None:

@@ -93,12 +93,6 @@ exten => s,1,Gosub(visit,s,1(desk))
 
 
 @pytest.fixture(scope="module")
-def pbx(shared_asterisk: Asterisk) -> Asterisk:
-    shared_asterisk.load_dialplan(DIALPLAN)
-    return shared_asterisk
-
-
-@pytest.fixture(scope="module")
 def door(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[Gateway]:
     """One gateway for this file's tests."""
     with flows.served(pbx, tmp_path_factory.mktemp("channels"), NODES) as running:

@@ -13,7 +13,6 @@ from typing import Any, Self
 import pytest
 
 from rig import sipp
-from rig.asterisk import Asterisk
 from tests.acceptance import crashing
 from tests.acceptance import gateway as gateways
 from tests.acceptance import lab as labs
@@ -88,13 +87,6 @@ class Peer:
         self._server.shutdown()
         self._thread.join()
         self._server.server_close()
-
-
-@pytest.fixture
-def lab(asterisk: Asterisk, tmp_path: pathlib.Path) -> collections.abc.Iterator[labs.Lab]:
-    asterisk.load_dialplan(DIALPLAN)
-    with labs.Lab(asterisk, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

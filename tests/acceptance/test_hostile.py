@@ -78,12 +78,6 @@ LINES = b"x\r\nAction: Originate\r\nrecipients=+19005550100\n\nevent: y\x00z"
 
 
 @pytest.fixture(scope="module")
-def pbx(shared_asterisk: Asterisk) -> Asterisk:
-    shared_asterisk.load_dialplan(DIALPLAN)
-    return shared_asterisk
-
-
-@pytest.fixture(scope="module")
 def door(pbx: Asterisk, tmp_path_factory: pytest.TempPathFactory) -> collections.abc.Iterator[Gateway]:
     """One gateway for this file's tests."""
     with flows.served(pbx, tmp_path_factory.mktemp("hostile"), NODES) as running:

@@ -1,13 +1,10 @@
 """One call that reaches the node three times: one SMS each with once_per_call, three without."""
 
-import collections.abc
-import pathlib
 from collections import Counter
 
 import pytest
 
 from rig import sipp
-from rig.asterisk import Asterisk
 from tests.acceptance import flows
 from tests.acceptance import lab as labs
 from tests.acceptance.flows import CALLER, DEPUTY, DESK
@@ -85,18 +82,6 @@ exten => outer,1,Gosub(both,s,1)
 exten => inner,1,Gosub(both,s,1)
  same => n,Hangup()
 """
-
-
-@pytest.fixture(scope="module")
-def pbx(shared_asterisk: Asterisk) -> Asterisk:
-    shared_asterisk.load_dialplan(DIALPLAN)
-    return shared_asterisk
-
-
-@pytest.fixture
-def lab(pbx: Asterisk, asterisk: Asterisk, tmp_path: pathlib.Path) -> collections.abc.Iterator[labs.Lab]:
-    with labs.Lab(pbx, tmp_path) as made:
-        yield made
 
 
 def balanced(lab: labs.Lab, gateway: Gateway, calls: int) -> None:

@@ -48,13 +48,6 @@ exten => 205,1,Answer()
 """
 
 
-@pytest.fixture
-def lab(asterisk: Asterisk, tmp_path: pathlib.Path) -> collections.abc.Iterator[labs.Lab]:
-    asterisk.load_dialplan(DIALPLAN)
-    with labs.Lab(asterisk, tmp_path) as made:
-        yield made
-
-
 def place_both(
     asterisk: Asterisk, calls: int, numbers: tuple[str, str] = ("201", "202"), *, rate: float = 100
 ) -> list[sipp.Calls]:

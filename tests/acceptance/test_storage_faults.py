@@ -11,7 +11,6 @@ from collections import Counter
 import pytest
 
 from rig import sipp
-from rig.asterisk import Asterisk
 from tests.acceptance import gateway as gateways
 from tests.acceptance import lab as labs
 from tests.acceptance.gateway import wait_for
@@ -79,13 +78,6 @@ class SmallDisk:
 def disk(tmp_path: pathlib.Path) -> collections.abc.Iterator[SmallDisk]:
     with SmallDisk(tmp_path / "disk") as mounted:
         yield mounted
-
-
-@pytest.fixture
-def lab(asterisk: Asterisk, tmp_path: pathlib.Path) -> collections.abc.Iterator[labs.Lab]:
-    asterisk.load_dialplan(DIALPLAN)
-    with labs.Lab(asterisk, tmp_path) as made:
-        yield made
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
-"""Fixtures of the contract suites for outbox and spool."""
+"""Fixtures that several contract suites share."""
 
 import os
 import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from agi_sms import ports
 from tests.contract import stores
@@ -40,3 +42,10 @@ def small_disk(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[store
     finally:
         if mounted:
             subprocess.check_call(["umount", "-l", str(folder)])
+
+
+@pytest.fixture
+def logged() -> Iterator[list[Any]]:
+    """What is logged meanwhile."""
+    with structlog.testing.capture_logs() as lines:
+        yield lines

@@ -3,14 +3,13 @@
 import asyncio
 import contextlib
 import shlex
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 import pydantic
 import pytest
-import structlog
 
 from agi_sms import call, errors, ports
 from agi_sms.asterisk import ami, ami_client, link
@@ -127,12 +126,6 @@ async def fake() -> AsyncIterator[FakeAmi]:
         for writer in peer.writers:
             writer.close()
         await server.wait_closed()
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as lines:
-        yield lines
 
 
 @pytest.fixture

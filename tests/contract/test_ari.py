@@ -1,12 +1,11 @@
 """The ARI door: every call goes on, once, and no visit is lost or doubled, whatever Asterisk or we do wrong."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
 import pydantic
 import pytest
-import structlog
 from aiohttp import web
 
 from agi_sms import call, ports
@@ -19,12 +18,6 @@ from tests.contract import doors, fake_ari
 async def fake() -> AsyncIterator[fake_ari.FakeAri]:
     async with fake_ari.serve() as server:
         yield server
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as lines:
-        yield lines
 
 
 @pytest.fixture

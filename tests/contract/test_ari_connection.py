@@ -2,11 +2,10 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
-import structlog
 from aiohttp import web
 
 from agi_sms.asterisk import ari, ari_client, link
@@ -17,12 +16,6 @@ from tests.contract import doors, fake_ari
 async def fake() -> AsyncIterator[fake_ari.FakeAri]:
     async with fake_ari.serve() as server:
         yield server
-
-
-@pytest.fixture
-def logged() -> Iterator[list[Any]]:
-    with structlog.testing.capture_logs() as lines:
-        yield lines
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ def test_retry_after_takes_anything(header: str) -> None:
 def test_any_answer_is_an_outcome(status: int, body: bytes, coding: str) -> None:
     outcome = read(RULES, status, body, Content_Encoding=coding, Content_Type="text/html; charset=utf-16")
     assert type(outcome) in message.OUTCOMES
-    assert max(len(outcome.code), len(outcome.detail)) <= common.LONGEST_DETAIL
+    assert max(len(outcome.code), len(outcome.detail)) <= message.LONGEST_DETAIL
 
 
 # --- requests --------------------------------------------------------------------------------------------------
