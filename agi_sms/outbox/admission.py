@@ -5,7 +5,7 @@ import sqlite3
 from collections.abc import Sequence
 from datetime import datetime
 
-from agi_sms import ids, message, node, ports
+from agi_sms import call, ids, message, node, ports
 from agi_sms.outbox import queries, rows
 
 SQL = queries.load("sqlite")
@@ -26,7 +26,21 @@ def admit(
     if before is not None:
         return _earlier(raw, before["id"])
     raw.execute(SQL["add_activation"], rows.from_activation(activation))
-    admitted = tuple(_add(raw, keys, now, activation, draft, limits) for draft in drafts)
+    admitted = tuple(
+        add(
+            raw,
+            keys=keys,
+            now=now,
+            activation_id=activation.id,
+            visit=activation.visit,
+            draft=draft,
+            limits=limits,
+        )
+        for draft in drafts
+    )
+    if activation.fetch_at is not None and any(one.status is message.Status.WAITING for one in admitted):
+        at = {"activation_id": activation.id, "node": activation.visit.node, "at": rows.to_ms(activation.fetch_at)}
+        raw.execute(SQL["add_job"], at)
     return ports.Admission(activation_id=activation.id, new=True, messages=admitted)
 
 
@@ -49,25 +63,27 @@ def _earlier(raw: sqlite3.Connection, activation_id: str) -> ports.Admission:
     )
 
 
-def _add(
+def add(
     raw: sqlite3.Connection,
+    *,
     keys: rows.Keys,
     now: datetime,
-    activation: ports.Activation,
+    activation_id: str,
+    visit: call.Visit,
     draft: message.Draft,
     limits: Sequence[node.Limit],
 ) -> ports.Admitted:
-    facts = activation.visit
+    """Store one message of an activation, or why it is not to be sent: a duplicate in the call, or over a limit."""
     recipient_hash = keys.recipient(draft.recipient)
     status, reason, once_key = draft.status, draft.reason, None
     if status in _TO_BE_SENT or status is message.Status.HELD:  # a person may have what is held sent
         if draft.once:
-            once_key = keys.once(facts.call.key, facts.node, draft.recipient)
+            once_key = keys.once(visit.call.key, visit.node, draft.recipient)
             # The key stays with a message that was cancelled, expired or failed: a second visit of the same
             # call is no reason to try again, and a person who wants it has `retry`.
             if raw.execute(SQL["once"], {"once_key": once_key}).fetchone():
                 status, reason, once_key = message.Status.SKIPPED, message.Reason.DUPLICATE_IN_CALL, None
-        if status in _TO_BE_SENT and not _within(raw, limits, facts.node, recipient_hash, now):
+        if status in _TO_BE_SENT and not _within(raw, limits, visit.node, recipient_hash, now):
             # Without the key: it was never sent, so a later visit of the call may still get through.
             status, reason, once_key = message.Status.SKIPPED, message.Reason.CAPPED, None
     message_id = ids.new(now)
@@ -75,8 +91,8 @@ def _add(
         SQL["add_message"],
         {
             "id": message_id,
-            "activation_id": activation.id,
-            "node": facts.node,
+            "activation_id": activation_id,
+            "node": visit.node,
             "recipient": draft.recipient,
             "recipient_reversed": draft.recipient[::-1],
             "recipient_hash": recipient_hash,
@@ -88,7 +104,7 @@ def _add(
             "encoding": str(draft.encoding),
             "segments": draft.segments,
             "route": json.dumps(draft.route),
-            "created_at": rows.to_ms(min(now, activation.visit.arrived_at)),
+            "created_at": rows.to_ms(min(now, visit.arrived_at)),
             "due_at": rows.to_ms(draft.due_at),
             "expires_at": rows.to_ms(draft.expires_at),
             "once_key": once_key,

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agi_sms import ids, message, ports
-from agi_sms.outbox import queries, rows
+from agi_sms.outbox import content, queries, rows
 
 SQL = queries.load("sqlite")
 SHORTEST_END = 3  # digits of a number's end
@@ -84,6 +84,7 @@ def _story(raw: sqlite3.Connection, one: message.Message) -> ports.Story:
             for row in raw.execute(SQL["events"], named)
         ),
         siblings=tuple(other for other in family if other.id != one.id),
+        content=content.story(raw, one.activation_id),
     )
 
 
@@ -128,6 +129,8 @@ def decide(
         facts = {"message_id": message_id, "now": rows.to_ms(now), "who": rows.storable(who), "what": what}
         if raw.execute(SQL["status"], facts).fetchone()["status"] in allowed:
             raw.execute(SQL[what], facts)
+            if what == "retry":
+                raw.execute(SQL["reopen_job"], facts)
             raw.execute(SQL["add_event"], facts | {"id": ids.new(now)})
             count += 1
     return count

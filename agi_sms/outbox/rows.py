@@ -34,9 +34,14 @@ def maybe_at(ms: int | None) -> datetime | None:
     return None if ms is None else from_ms(ms)
 
 
-def storable(text: str) -> str:
-    """The text, capped, without lone surrogates, which UTF-8 cannot hold: a result must never be refused."""
-    return text.encode("utf-8", "replace").decode("utf-8")[: message.LONGEST_DETAIL]
+def whole(text: str) -> str:
+    """The text without lone surrogates, which UTF-8 cannot hold: a result must never be refused."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
+def storable(text: str, most: int = message.LONGEST_DETAIL) -> str:
+    """The same, at most so many characters of it."""
+    return whole(text)[:most]
 
 
 class Keys:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Self, TypeVar
 import structlog
 
 from agi_sms import errors, message, node, ports
-from agi_sms.outbox import admission, database, history, queries, rows, work
+from agi_sms.outbox import admission, content, database, history, queries, rows, work
 from agi_sms.outbox.writer import Work, Writer
 
 log = structlog.get_logger(__name__)
@@ -130,39 +130,43 @@ class SqliteOutbox:
 
     async def recover(self) -> ports.Recovery:
         rescheduled = uncertain = 0
-        while True:
-            found = await self._writer.submit(lambda raw: work.recover(raw, now=self._clock(), run=self._run))
-            rescheduled += found.rescheduled
-            uncertain += found.uncertain
-            if found.rescheduled + found.uncertain < work.CHUNK:
-                return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
+        for part in (work.recover, content.recover):
+            size = work.CHUNK
+            while size >= work.CHUNK:
+                found = await self._writer.submit(partial(part, now=self._clock(), run=self._run))
+                rescheduled += found.rescheduled
+                uncertain += found.uncertain
+                size = found.rescheduled + found.uncertain
+        return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
 
     async def claim(self, *, limit: int, lease: timedelta) -> list[ports.Lease]:
         """At most `work.CHUNK` at once, the longest due first."""
         while limit > 0:
             found = await self._claim(
-                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease)
+                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease), self._undo
             )
             if not found.more:
                 return list(found.leases)
         return []
 
-    async def _claim(self, claiming: Work[work.Round]) -> work.Round:
+    def _undo(self, found: work.Round) -> Iterable[Work[bool]]:
+        now = self._clock()
+        return [partial(work.settle, now=now, lease=lease, decision=lease.undone) for lease in found.leases]
+
+    async def _claim(self, claiming: Work[T], undo: Callable[[T], Iterable[Work[bool]]]) -> T:
         answer = self._writer.submit(claiming)
         try:
             return await asyncio.shield(answer)
         except asyncio.CancelledError:
-            answer.add_done_callback(self._give_back)  # nobody will work on these leases
+            answer.add_done_callback(partial(self._give_back, undo))  # nobody will work on these leases
             raise
 
-    def _give_back(self, answer: "asyncio.Future[work.Round]") -> None:
+    def _give_back(self, undo: Callable[[T], Iterable[Work[bool]]], answer: "asyncio.Future[T]") -> None:
         if answer.cancelled() or answer.exception() is not None:
             return
-        for lease in answer.result().leases:
+        for undoing in undo(answer.result()):
             with contextlib.suppress(errors.OutboxError):  # closing: recover() finds it
-                self._writer.submit(
-                    partial(work.settle, now=self._clock(), lease=lease, decision=lease.undone)
-                ).add_done_callback(_seen)
+                self._writer.submit(undoing).add_done_callback(_seen)
 
     async def next_due(self) -> datetime | None:
         return await self._read(history.next_due)
@@ -182,6 +186,40 @@ class SqliteOutbox:
     async def settle(self, lease: ports.Lease, decision: ports.Decision) -> bool:
         return await self._writer.submit(
             lambda raw: work.settle(raw, now=self._clock(), lease=lease, decision=decision)
+        )
+
+    # --- content ---
+
+    async def claim_content(
+        self, *, hosts: Mapping[str, str], free: Mapping[str, int], lease: timedelta
+    ) -> ports.JobRound:
+        """About `work.CHUNK` at once; where there are more, `next_at` is past."""
+        hosts, free = dict(hosts), dict(free)
+        while True:
+            found = await self._claim(
+                lambda raw: content.claim(raw, now=self._clock(), run=self._run, hosts=hosts, free=free, lease=lease),
+                self._release,
+            )
+            if not found.more:
+                return found.round
+
+    def _release(self, found: content.Found) -> Iterable[Work[bool]]:
+        return [partial(content.release, now=self._clock(), job=job) for job in found.round.jobs]
+
+    async def postpone(self, job: ports.Job, no_answer: ports.NoAnswer, at: datetime) -> bool:
+        return await self._writer.submit(
+            lambda raw: content.postpone(raw, now=self._clock(), job=job, no_answer=no_answer, at=at)
+        )
+
+    async def release(self, job: ports.Job) -> bool:
+        return await self._writer.submit(lambda raw: content.release(raw, now=self._clock(), job=job))
+
+    async def resolve(self, job: ports.Job, resolution: ports.Resolution, limits: Sequence[node.Limit] = ()) -> bool:
+        kept = tuple(limits)
+        return await self._writer.submit(
+            lambda raw: content.resolve(
+                raw, keys=self._keys, now=self._clock(), job=job, resolution=resolution, limits=kept
+            )
         )
 
     # --- history and a person's decisions ---

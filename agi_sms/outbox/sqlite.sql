@@ -15,8 +15,9 @@ coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) - m.attempts_
 SELECT id FROM activations WHERE pbx = :pbx AND visit = :visit;
 
 -- name: admitted
+-- Recipients that the customer's system named were added after the answer.
 SELECT id, recipient, admitted_status, admitted_reason, coalesce(due_at, created_at) AS due_at
-FROM messages WHERE activation_id = :activation_id ORDER BY id;
+FROM messages WHERE activation_id = :activation_id AND source <> 'api' ORDER BY id;
 
 -- name: add_activation
 INSERT INTO activations (
@@ -128,6 +129,91 @@ SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL;
 -- name: add_submission
 INSERT INTO submissions (attempt_id, segment, provider, provider_id)
 VALUES (:attempt_id, :segment, :provider, :provider_id);
+
+-- === content jobs ===
+
+-- name: add_job
+INSERT INTO content_jobs (activation_id, node, state, due_at, next_at) VALUES (:activation_id, :node, 'open', :at, :at);
+
+-- name: reopen_job
+-- A job that is being asked just now is left alone: its answer is for all who wait then.
+INSERT INTO content_jobs (activation_id, node, state, due_at, next_at)
+SELECT activation_id, node, 'open', :now, :now FROM messages WHERE id = :message_id AND status = 'waiting'
+ON CONFLICT (activation_id) DO UPDATE SET state = 'open', tries = 0, claims = 0, due_at = :now, next_at = :now,
+    lease_token = NULL, lease_until = NULL, reason = NULL, code = '', detail = '', excerpt = '', ended_at = NULL
+WHERE lease_token IS NULL OR lease_until <= :now;
+
+-- name: pending_nodes
+-- From node to node through the index: what one of them has waiting is not read.
+WITH RECURSIVE pending (node) AS (
+    SELECT min(node) FROM content_jobs INDEXED BY content_jobs_next WHERE next_at IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT min(node) FROM content_jobs INDEXED BY content_jobs_next
+        WHERE next_at IS NOT NULL AND node > pending.node
+    ) FROM pending WHERE pending.node IS NOT NULL
+)
+SELECT node FROM pending WHERE node IS NOT NULL;
+
+-- name: first_job
+SELECT activation_id, next_at FROM content_jobs INDEXED BY content_jobs_next
+WHERE node = :node AND next_at IS NOT NULL ORDER BY next_at LIMIT 1;
+
+-- name: expire_waiting
+UPDATE messages INDEXED BY messages_activation SET status = 'expired', reason = 'too_old'
+WHERE activation_id = :activation_id AND status = 'waiting' AND expires_at <= :now;
+
+-- name: job
+SELECT a.*, j.tries, j.claims, EXISTS (
+    SELECT 1 FROM messages INDEXED BY messages_activation
+    WHERE activation_id = :activation_id AND status = 'waiting'
+) AS wanted
+FROM content_jobs j JOIN activations a ON a.id = j.activation_id WHERE j.activation_id = :activation_id;
+
+-- name: lease_job
+UPDATE content_jobs SET lease_token = :token, lease_until = :until, next_at = :until, claims = claims + 1
+WHERE activation_id = :activation_id;
+
+-- name: recover_jobs
+UPDATE content_jobs SET next_at = min(due_at, :now), lease_token = NULL, lease_until = NULL WHERE activation_id IN (
+    SELECT activation_id FROM content_jobs INDEXED BY content_jobs_leased
+    WHERE lease_token IS NOT NULL AND substr(lease_token, 1, length(:run)) <> :run LIMIT :most
+);
+
+-- name: holds_job
+SELECT 1 FROM content_jobs WHERE activation_id = :activation_id AND lease_token = :token AND lease_until > :now;
+
+-- name: postpone_job
+UPDATE content_jobs SET tries = tries + 1, claims = 0, due_at = :at, next_at = :at, lease_token = NULL,
+    lease_until = NULL, reason = :reason, code = :code, detail = :detail, excerpt = :excerpt
+WHERE activation_id = :activation_id AND lease_token = :token AND lease_until > :now;
+
+-- name: release_job
+UPDATE content_jobs SET next_at = due_at, claims = claims - 1, lease_token = NULL, lease_until = NULL
+WHERE activation_id = :activation_id AND lease_token = :token AND lease_until > :now;
+
+-- name: drop_job
+UPDATE content_jobs SET state = 'dropped', next_at = NULL, claims = 0, lease_token = NULL, lease_until = NULL,
+    ended_at = :now
+WHERE activation_id = :activation_id;
+
+-- name: end_job
+UPDATE content_jobs SET state = :state, tries = tries + :tried, claims = 0, next_at = NULL, lease_token = NULL,
+    lease_until = NULL, reason = :reason, code = :code, detail = :detail, excerpt = :excerpt, ended_at = :now
+WHERE activation_id = :activation_id;
+
+-- name: end_waiting
+UPDATE messages INDEXED BY messages_activation SET status = :status, reason = :reason, text = :text,
+    encoding = :encoding, segments = :segments, sender = coalesce(:sender, sender),
+    due_at = coalesce(:due_at, due_at), expires_at = coalesce(:due_at + max_age, expires_at),
+    once_key = CASE WHEN :status = 'skipped' THEN NULL ELSE once_key END
+WHERE activation_id = :activation_id AND status = 'waiting';
+
+-- name: recipients_of
+SELECT recipient FROM messages WHERE activation_id = :activation_id;
+
+-- name: content_of
+SELECT * FROM content_jobs WHERE activation_id = :activation_id;
 
 -- === history ===
 

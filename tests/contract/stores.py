@@ -6,7 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import IO, Any, Protocol
 
@@ -166,6 +167,61 @@ async def admit(
     """Store a visit with one message to each recipient."""
     drafts = [draft(clock, recipient, **changed) for recipient in recipients or ("+48600100200",)]
     return (await outbox.admit(activation(visit, clock), drafts)).messages
+
+
+def waiting(clock: testing.FixedClock, recipient: str = "+48600100200", **changed: Any) -> message.Draft:
+    """A message whose text is to be fetched."""
+    return draft(clock, recipient, **({"status": message.Status.WAITING, "text": None, "segments": 0} | changed))
+
+
+async def ask(
+    outbox: ports.Outbox,
+    visit: str,
+    clock: testing.FixedClock,
+    *drafts: message.Draft,
+    at: datetime | None = None,
+    **facts: Any,
+) -> ports.Admission:
+    """Store a visit whose text is to be fetched, at once or `at` that time."""
+    made = replace(activation(visit, clock, **facts), fetch_at=at or clock())
+    return await outbox.admit(made, drafts or (waiting(clock),))
+
+
+async def claim_jobs(outbox: ports.Outbox, most: int = 9, lease: timedelta = MINUTE) -> tuple[ports.Job, ...]:
+    """Content jobs of nodes whose host nobody names."""
+    return (await outbox.claim_content(hosts={}, free={"": most}, lease=lease)).jobs
+
+
+async def claim_job(outbox: ports.Outbox, lease: timedelta = MINUTE) -> ports.Job:
+    [job] = await claim_jobs(outbox, lease=lease)
+    return job
+
+
+def answered(text: str | None = "Your order is ready", **changed: Any) -> ports.Resolution:
+    """A resolution as after a good answer."""
+    values: dict[str, Any] = {
+        "state": ports.ContentState.ANSWERED,
+        "status": message.Status.SCHEDULED,
+        "text": text,
+        "segments": 1,
+    }
+    return ports.Resolution(**(values | changed))
+
+
+def unanswered(status: message.Status, **changed: Any) -> ports.Resolution:
+    """A resolution without a text: SKIPPED or HELD."""
+    values: dict[str, Any] = {
+        "state": ports.ContentState(str(status)),
+        "status": status,
+        "reason": message.Reason.CONTENT_TIMEOUT,
+    }
+    return ports.Resolution(**(values | changed))
+
+
+async def content(outbox: ports.Outbox, message_id: str) -> ports.ContentStory | None:
+    found = await outbox.story(message_id)
+    assert found is not None
+    return found.content
 
 
 async def only(outbox: ports.Outbox, **conditions: Any) -> message.Message:

@@ -126,7 +126,7 @@ async def test_a_newer_schema(path: Path) -> None:
     await made(path)
     execute(path, "UPDATE meta SET value = 999 WHERE key = 'schema'")
     await refused(path, errors.OutboxForeign, "newer agi-sms .schema 999")
-    execute(path, "UPDATE meta SET value = 1 WHERE key = 'schema'")
+    execute(path, f"UPDATE meta SET value = {queries.migrations()[-1][0]} WHERE key = 'schema'")
     await made(path)
 
 
@@ -204,7 +204,8 @@ def test_file_system(where: str, kind: str) -> None:
 
 async def test_migrations_are_all_or_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     first = queries.migrations()
-    broken = (*first, (2, "CREATE TABLE extra (x);\nCREATE TABLE messages (x);"))
+    newest = first[-1][0]
+    broken = (*first, (newest + 1, "CREATE TABLE extra (x);\nCREATE TABLE messages (x);"))
     monkeypatch.setattr(queries, "migrations", lambda: broken)
     with pytest.raises(errors.OutboxError, match="already exists"):
         await migrate(path)
@@ -213,13 +214,13 @@ async def test_migrations_are_all_or_nothing(path: Path, monkeypatch: pytest.Mon
     outbox = await opened(path)
     await admit(outbox, "v1", CLOCK)
     await outbox.close()
-    good = (*first, (2, "ALTER TABLE activations ADD COLUMN extra TEXT;\n"))
+    good = (*first, (newest + 1, "ALTER TABLE activations ADD COLUMN extra TEXT;\n"))
     monkeypatch.setattr(queries, "migrations", lambda: good)
     outbox = await opened(path)
     assert await statuses(outbox) == ["scheduled"]
     await outbox.close()
     monkeypatch.setattr(queries, "migrations", lambda: first)
-    await refused(path, errors.OutboxForeign, "schema 2, this one knows 1")
+    await refused(path, errors.OutboxForeign, f"schema {newest + 1}, this one knows {newest}")
 
 
 async def test_hashes_depend_on_the_database(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import errno
 import json
 import os
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,7 +73,9 @@ async def replay(reserve: ports.Spool, target: Outbox) -> int:
 
 
 async def test_everything_comes_back_in_order(reserve: FileSpool, path: Path, target: Outbox) -> None:
-    written = activation("v0", CLOCK, caller_name="Zoë \x00 \U0001f600", variables={"A": "ą"})
+    written = replace(
+        activation("v0", CLOCK, caller_name="Zoë \x00 \U0001f600", variables={"A": "ą"}), fetch_at=CLOCK() + HOUR
+    )
     drafts = [
         draft(CLOCK, "+1", once=True, status=message.Status.WAITING, text=None),
         draft(CLOCK, "", status=message.Status.SKIPPED, reason=message.Reason.CALLER_WITHHELD, route=()),
@@ -274,6 +277,37 @@ async def test_with_the_real_outbox_a_visit_stays_one(
     await outbox.admit(activation("a", CLOCK), [draft(CLOCK)])  # the late commit of what was spooled too
     assert await reserve.replay(outbox) == 2
     assert len(await outbox.history(ports.Query())) == 2
+
+
+async def test_a_text_is_fetched_for_what_was_spooled(outbox: ports.Outbox, reserve: FileSpool) -> None:
+    late = replace(activation("a", CLOCK), fetch_at=CLOCK())
+    for _ in range(2):
+        await reserve.write(late, [stores.waiting(CLOCK)])
+    assert await reserve.replay(outbox) == 2
+    assert (await stores.claim_job(outbox)).visit == late.visit
+
+
+# As the version before content jobs wrote it.
+OLD = (
+    b'{"activation":{"id":"act-pbx1-old","visit":{"id":"old","node":"after-hours","call":{"pbx":"pbx1",'
+    b'"key":"pbx1/old","call_id":"call-old","channel_id":"","linkedid":"","caller":"","presentation":"",'
+    b'"caller_name":"","dialled":"","diverted_from":"","trunk":"","variables":{}},"entry":"ari",'
+    b'"arrived_at":"2026-01-15T12:00:00Z","recipients":null,"sender":null,"delay":null},"node_revision":"rev1"},'
+    b'"drafts":[{"recipient":"+48600100200","source":"config","status":"scheduled","reason":null,"sender":"Acme",'
+    b'"text":"We call back","encoding":"gsm7","segments":1,"route":["main","spare"],'
+    b'"due_at":"2026-01-15T12:00:00Z","expires_at":"2026-01-16T12:00:00Z","once":false}],'
+    b'"limits":[{"per":"node","most":3,"window":"PT1H"}]}'
+)
+
+
+async def test_a_record_of_an_earlier_version_is_read(
+    reserve: FileSpool, target: Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(wire, "dump", lambda record: OLD)
+        await write(reserve, "old")
+    assert await replay(reserve, target) == 1
+    assert target.admitted == [(activation("old", CLOCK), (draft(CLOCK),), LIMITS)]
 
 
 async def test_what_cannot_be_used_is_refused(reserve: FileSpool, path: Path, tmp_path: Path) -> None:
