@@ -34,7 +34,15 @@ class Reason(enum.StrEnum):
     CAPPED = "capped"
     BAD_ARGUMENT = "bad_argument"  # the dialplan's delay, sender or recipients were not usable
     EMPTY_CONTENT = "empty_content"
-    CONTENT_ERROR = "content_error"
+    CONTENT_ERROR = "content_error"  # the text's template failed on this call, or on this answer
+    CONTENT_TIMEOUT = "content_timeout"  # the customer's system did not answer in time
+    CONTENT_UNREACHABLE = "content_unreachable"  # no connection to it, or it broke; or left alone after such faults
+    CONTENT_REFUSED = "content_refused"  # it answered with another HTTP status than 2xx
+    CONTENT_UNREADABLE = "content_unreadable"  # its answer is not of the structure that the node expects
+    CONTENT_MISSING = "content_missing"  # its answer has no text where the node looks for it
+    CONTENT_REMOVED = "content_removed"  # the configuration no longer has the node that asked
+    DECLINED = "declined"  # the customer's system said send: false
+    NO_RECIPIENT = "no_recipient"  # neither the node nor the customer's system named anybody
     TOO_LONG = "too_long"
     TOO_OLD = "too_old"
     REJECTED = "rejected"
@@ -53,6 +61,7 @@ class Source(enum.StrEnum):
     GROUP = "group"
     DIALPLAN = "dialplan"
     CALLER = "caller"
+    API = "api"  # named by the customer's system
 
 
 class Encoding(enum.StrEnum):

@@ -1,5 +1,6 @@
 """One configured SMS gateway element, compiled: nothing is left to be parsed when a call arrives."""
 
+import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -31,13 +32,55 @@ class Limit:
     window: timedelta
 
 
+class Fetch(enum.StrEnum):
+    """When the customer's system is asked."""
+
+    ARRIVAL = "arrival"  # as soon as the call is stored
+    SEND = "send"  # when the message is due
+
+
+class OnError(enum.StrEnum):
+    """What becomes of the messages where the customer's system gives no text."""
+
+    FALLBACK = "fallback"
+    SKIP = "skip"
+    HOLD = "hold"
+
+
+class Allowed(enum.StrEnum):
+    """What an answer may say beside its text."""
+
+    SENDER = "sender"
+    DELAY = "delay"
+    RECIPIENTS = "recipients"
+    SEND = "send"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asking:
+    """A node whose text comes from the customer's system; how that is reached, its ContentSource knows.
+
+    `retries` are the times that it is asked again, after faults that may pass.
+    """
+
+    fetch: Fetch = Fetch.ARRIVAL
+    retries: int = 2
+    on_error: OnError = OnError.HOLD
+    fallback: text.Template | None = None  # there where on_error says FALLBACK
+    allow: frozenset[Allowed] = frozenset()
+
+
 @dataclass(frozen=True, kw_only=True)
 class Node:
-    """The settings of one node. `revision` is a short hash of them, kept with every activation."""
+    """The settings of one node. `revision` is a short hash of them, kept with every activation.
+
+    `asking` without a `template`: the answer's message is the text.
+    """
 
     name: str
     revision: str
-    template: text.Template
+    template: text.Template | None
+    asking: Asking | None = None
     description: str = ""
     sender: str = ""
     delay: timedelta = timedelta(0)

@@ -1,15 +1,14 @@
 """From a visit and its node to the messages that should be sent, or the reasons why not. Pure: no I/O, no clock."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from agi_sms import call, durations, errors, message, node, numbers, text
+from agi_sms import call, durations, errors, message, node, numbers, text, writing
 from agi_sms.message import Reason, Source, Status
 
-MOST_FROM_DIALPLAN = 50
+MOST_NAMED = 50  # recipients that one dialplan argument, or one answer, may name
 _RAW = 40  # characters kept of what could not be read as a number
-_KEYS = frozenset("+0123456789*#")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,17 +16,20 @@ class Plan:
     """The drafts, and what was wrong with what the dialplan handed over.
 
     Where there are `faults`, nothing is scheduled: all is held, or skipped where there is no text. `ignored` was
-    left out of account.
+    left out of account. `fetch_at` is when the customer's system is to be asked for the text, None where it is not;
+    `open_ended`: its answer may name recipients.
     """
 
     drafts: tuple[message.Draft, ...]
     faults: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
+    fetch_at: datetime | None = None
+    open_ended: bool = False
 
     @property
     def count(self) -> int:
         """How many are to be sent, before duplicates and limits are known."""
-        return sum(draft.status is Status.SCHEDULED for draft in self.drafts)
+        return sum(draft.status in (Status.SCHEDULED, Status.WAITING) for draft in self.drafts)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,110 +41,82 @@ class Wanted:
     reason: Reason | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Written:
-    """The text for everybody, or the reason why there is none."""
-
-    text: str | None
-    encoding: message.Encoding = message.Encoding.GSM7
-    segments: int = 0
-    reason: Reason | None = None
-    fault: str = ""
-    ignored: str = ""
-
-
 def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
     """The messages that `visit` makes at node `target`; `rules` say how its trunk writes numbers.
 
     A fault in what the dialplan handed over (a delay, a sender) holds the messages for a person to decide,
     so that nothing is lost and nothing goes out at the wrong time or under the wrong name.
     """
-    faults: list[str] = []
-    delay = _delay(visit, target, faults)
-    sender = _sender(visit, target, faults)
+    blank, faults = common(visit, target)
     ignored: list[str] = []
     if visit.recipients and not target.dialplan_recipients:
         ignored.append("recipients= is given, but the node does not say dialplan_recipients: true")
-    elif len(_listed(visit)) > MOST_FROM_DIALPLAN:
-        ignored.append(f"recipients= names more than {MOST_FROM_DIALPLAN}; those after them get nothing")
-    written = write(visit, target, rules)
-    if written.fault:
-        faults.append(written.fault)
-    if written.ignored:
-        ignored.append(written.ignored)
-    due_at = visit.arrived_at + delay
-    blank = message.Draft(
-        recipient="",
-        source=Source.CONFIG,
-        status=Status.SCHEDULED,
-        sender=sender,
-        text=written.text,
-        encoding=written.encoding,
-        segments=written.segments,
-        route=target.route,
-        due_at=due_at,
-        expires_at=due_at + target.max_age,
-        once=target.once_per_call,
-    )
+    elif len(_listed(visit)) > MOST_NAMED:
+        ignored.append(f"recipients= names more than {MOST_NAMED}; those after them get nothing")
+    refusal = None
+    if target.asking is None:
+        written = write(visit, target, rules)
+        blank = with_text(blank, written)
+        refusal = written.reason
+        if written.fault:
+            faults.append(written.fault)
+        if written.ignored:
+            ignored.append(written.ignored)
     drafts = []
-    for wanted in _merged(_wanted(visit, target, rules)):
-        reason = wanted.reason or written.reason
+    for wanted in merged(_wanted(visit, target, rules)):
+        reason = wanted.reason or refusal
         if reason is not None:
             status = Status.SKIPPED
         elif faults:
             status, reason = Status.HELD, Reason.BAD_ARGUMENT
         else:
-            status = Status.SCHEDULED
+            status = blank.status
         drafts.append(replace(blank, recipient=wanted.recipient, source=wanted.source, status=status, reason=reason))
-    return Plan(drafts=tuple(drafts), faults=tuple(faults), ignored=tuple(ignored))
+    fetch_at, open_ended = _fetch(visit, target, blank, drafts)
+    return Plan(
+        drafts=tuple(drafts), faults=tuple(faults), ignored=tuple(ignored), fetch_at=fetch_at, open_ended=open_ended
+    )
 
 
-def write(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Written:
-    """Render the node's text for this call and measure it. A withheld caller's number and name stay out of it.
-
-    A caller's name keeps the message from nobody: where the text is too long, or its template fails, it is tried
-    again in plain letters, then without the name.
-    """
-    at = visit.call
-    caller = _readable(at.caller, rules)
-    if numbers.withheld(at.caller, at.presentation):
-        at, caller = replace(at, caller_name=""), ""
-    first = _write(replace(visit, call=at), target, rules, caller=caller, plain=target.transliterate)
-    if first.reason not in (Reason.TOO_LONG, Reason.CONTENT_ERROR):
-        return first
-    for name in dict.fromkeys((at.caller_name, "")):
-        again = replace(visit, call=replace(at, caller_name=name))
-        for plain in dict.fromkeys((target.transliterate, True)):
-            written = _write(again, target, rules, caller=caller, plain=plain)
-            if written.reason is None:
-                why = first.fault or f"with it the text makes {first.segments} segments, more than max_segments"
-                return replace(written, ignored="" if name == at.caller_name else f"caller_name is left out: {why}")
-    return first
+def write(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> writing.Written:
+    """The text of a node that asks nobody for it."""
+    if target.template is None:
+        return writing.Written(text=None, reason=Reason.EMPTY_CONTENT, fault="the node has no text")
+    return writing.write(target.template, visit, target, rules)
 
 
-def _write(visit: call.Visit, target: node.Node, rules: numbers.Rules, *, caller: str, plain: bool) -> Written:
-    at = visit.call
-    try:
-        body = target.template.render(
-            text.values(
-                visit,
-                node=target.name,
-                description=target.description,
-                time_zone=target.time_zone,
-                caller=caller,
-                dialled=_readable(at.dialled, rules),
-                diverted_from=_readable(at.diverted_from, rules),
-            )
-        )
-    except errors.TextError as error:
-        return Written(text=None, reason=Reason.CONTENT_ERROR, fault=str(error))
-    sized = text.measure(body, transliterate=plain)
-    reason = None
-    if not sized.text.strip():
-        reason = Reason.EMPTY_CONTENT
-    elif sized.segments > target.max_segments:
-        reason = Reason.TOO_LONG
-    return Written(text=sized.text, encoding=sized.encoding, segments=sized.segments, reason=reason)
+def common(visit: call.Visit, target: node.Node) -> tuple[message.Draft, list[str]]:
+    """What the messages of a visit have in common, and the faults in what the dialplan wanted of them."""
+    faults: list[str] = []
+    due_at = visit.arrived_at + _delay(visit, target, faults)
+    blank = message.Draft(
+        recipient="",
+        source=Source.CONFIG,
+        status=Status.SCHEDULED if target.asking is None else Status.WAITING,
+        sender=_sender(visit, target, faults),
+        route=target.route,
+        due_at=due_at,
+        expires_at=due_at + target.max_age,
+        once=target.once_per_call,
+    )
+    return blank, faults
+
+
+def with_text(draft: message.Draft, written: writing.Written) -> message.Draft:
+    """The draft with this text."""
+    return replace(draft, text=written.text, encoding=written.encoding, segments=written.segments)
+
+
+def _fetch(
+    visit: call.Visit, target: node.Node, blank: message.Draft, drafts: Iterable[message.Draft]
+) -> tuple[datetime | None, bool]:
+    if target.asking is None:
+        return None, False
+    open_ended = node.Allowed.RECIPIENTS in target.asking.allow
+    if not open_ended and not any(draft.status is Status.WAITING for draft in drafts):
+        return None, False
+    at_once = target.asking.fetch is node.Fetch.ARRIVAL
+    return (visit.arrived_at if at_once else blank.due_at), open_ended
 
 
 def _delay(visit: call.Visit, target: node.Node, faults: list[str]) -> timedelta:
@@ -174,14 +148,19 @@ def _wanted(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Itera
     for configured in target.recipients:
         yield Wanted(recipient=configured.number, source=configured.source)
     if target.dialplan_recipients:
-        home = numbers.Rules(region=target.region)
-        for raw in _listed(visit)[:MOST_FROM_DIALPLAN]:
-            try:
-                yield Wanted(recipient=numbers.read(raw, home).e164, source=Source.DIALPLAN)
-            except errors.NumberError:
-                yield Wanted(recipient=raw[:_RAW], source=Source.DIALPLAN, reason=Reason.RECIPIENT_INVALID)
+        yield from named(_listed(visit), Source.DIALPLAN, target)
     if target.send_to_caller:
         yield _caller(visit.call, target, rules)
+
+
+def named(listed: Iterable[str], source: Source, target: node.Node) -> Iterator[Wanted]:
+    """Recipients as somebody else named them; what is no number is skipped, and seen in the history."""
+    home = numbers.Rules(region=target.region)
+    for raw in tuple(listed)[:MOST_NAMED]:
+        try:
+            yield Wanted(recipient=numbers.read(raw, home).e164, source=source)
+        except errors.NumberError:
+            yield Wanted(recipient=raw[:_RAW], source=source, reason=Reason.RECIPIENT_INVALID)
 
 
 def _caller(at: call.Call, target: node.Node, rules: numbers.Rules) -> Wanted:
@@ -204,18 +183,11 @@ def _refused(number: numbers.Number, target: node.Node) -> Reason | None:
     return None if target.serves(number.region) else Reason.COUNTRY
 
 
-def _merged(everybody: Iterator[Wanted]) -> Iterator[Wanted]:
+def merged(everybody: Iterator[Wanted]) -> Iterator[Wanted]:
+    """Each recipient once, as first named."""
     seen: set[str] = set()
     for wanted in everybody:
         if wanted.recipient and wanted.recipient in seen:
             continue
         seen.add(wanted.recipient)
         yield wanted
-
-
-def _readable(raw: str, rules: numbers.Rules) -> str:
-    try:
-        return numbers.read(raw, rules).e164
-    except errors.NumberError:
-        # whatever else is in it, a caller wrote, and it would go out in the operator's name
-        return "".join(c for c in raw if c in _KEYS)[:_RAW]

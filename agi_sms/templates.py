@@ -146,9 +146,15 @@ _TESTS = frozenset(
 
 
 def _final(value: Any) -> Any:
+    if isinstance(value, Mapping | list | tuple | set) and not isinstance(value, jinja2.Undefined):
+        raise errors.TextError(f"a {_kind(value)} is no text; name one of its parts, or join them")
     if callable(value) and not isinstance(value, jinja2.Undefined):
         raise errors.TextError(f"{getattr(value, '__name__', 'this')} is no value; did you mean to add ()?")
     return "" if value is None else value
+
+
+class Variables(dict[str, str]):
+    """What the dialplan handed over, by name: a template that looks for another is told so."""
 
 
 # --- the sandbox --------------------------------------------------------------------------------------------
@@ -191,8 +197,10 @@ class _Sandbox(sandbox.ImmutableSandboxedEnvironment):
             if isinstance(obj, kind) and name in members and hasattr(obj, name):
                 return getattr(obj, name)
         if isinstance(obj, Mapping):
-            given = ", ".join(sorted(map(str, obj))[:20]) or "none"
-            return self.undefined(f"the dialplan gave no variable {str(name)[:60]!r} (given: {given})")
+            there = ", ".join(sorted(str(key)[:60] for key in obj)[:20]) or "nothing"
+            if isinstance(obj, Variables):
+                return self.undefined(f"the dialplan gave no variable {str(name)[:60]!r} (given: {there})")
+            return self.undefined(f"there is no {str(name)[:60]!r} in it (there is: {there})")
         return self.undefined(f"there is no {str(name)[:60]!r} in a {_kind(obj)}")
 
     def is_safe_callable(self, obj: Any) -> bool:
@@ -216,6 +224,8 @@ class _Sandbox(sandbox.ImmutableSandboxedEnvironment):
 
 
 def _kind(value: object) -> str:
+    if isinstance(value, Mapping):
+        return "group of fields"
     return {"str": "text", "int": "number", "float": "number"}.get(type(value).__name__, type(value).__name__)
 
 

@@ -1,8 +1,7 @@
 """Who gets which SMS for one visit, and who gets none and why."""
 
 import re
-from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -12,41 +11,9 @@ from hypothesis import strategies as st
 
 from agi_sms import call, message, node, numbers, plan, text
 from agi_sms.message import Reason, Source, Status
+from tests.unit.visits import LANDLINE, MOBILE, NOW, PL, make_node, make_visit
 
-NOW = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
-MOBILE, LANDLINE = "+48600100200", "+48221131415"
 E164 = re.compile(r"\+[1-9][0-9]{6,14}")
-PL = numbers.Rules(region="PL")
-
-
-def make_node(source: str = "Hello", **changed: Any) -> node.Node:
-    values: dict[str, Any] = {"name": "desk", "revision": "r1", "template": text.Template(source, name="text")}
-    return node.Node(**(values | changed))
-
-
-def make_visit(
-    *,
-    caller: str = MOBILE,
-    presentation: str = "allowed",
-    caller_name: str = "",
-    dialled: str = "",
-    diverted_from: str = "",
-    variables: Mapping[str, str] | None = None,
-    **changed: Any,
-) -> call.Visit:
-    at = call.Call(
-        pbx="main",
-        key="main/1795439100.12",
-        call_id="1795439100.12",
-        caller=caller,
-        presentation=presentation,
-        caller_name=caller_name,
-        dialled=dialled,
-        diverted_from=diverted_from,
-        variables=variables or {},
-    )
-    values: dict[str, Any] = {"id": "v1", "node": "desk", "entry": call.Entry.ARI, "arrived_at": NOW, "call": at}
-    return call.Visit(**(values | changed))
 
 
 def told(planned: plan.Plan) -> list[tuple[str, Source, Status, Reason | None]]:
@@ -234,17 +201,17 @@ def test_one_bad_dialplan_recipient_harms_no_other() -> None:
 
 
 def test_more_dialplan_recipients_than_allowed_are_left_out_aloud() -> None:
-    many = ",".join(f"+486000000{n:02}" for n in range(plan.MOST_FROM_DIALPLAN + 3))
+    many = ",".join(f"+486000000{n:02}" for n in range(plan.MOST_NAMED + 3))
     planned = plan.plan(make_visit(recipients=many), make_node(dialplan_recipients=True), PL)
-    assert planned.count == plan.MOST_FROM_DIALPLAN
+    assert planned.count == plan.MOST_NAMED
     assert len(planned.ignored) == 1
-    assert str(plan.MOST_FROM_DIALPLAN) in planned.ignored[0]
+    assert str(plan.MOST_NAMED) in planned.ignored[0]
 
 
 def test_as_many_dialplan_recipients_as_allowed_are_no_fault() -> None:
-    many = ",".join(f"+486000000{n:02}" for n in range(plan.MOST_FROM_DIALPLAN))
+    many = ",".join(f"+486000000{n:02}" for n in range(plan.MOST_NAMED))
     planned = plan.plan(make_visit(recipients=many), make_node(dialplan_recipients=True), PL)
-    assert planned.count == plan.MOST_FROM_DIALPLAN
+    assert planned.count == plan.MOST_NAMED
     assert planned.ignored == ()
 
 
