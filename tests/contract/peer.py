@@ -53,6 +53,7 @@ class Peer:
     behave: Behaviour
     reset_at_once: bool = False  # cut every connection before its request is read
     greeting: bytes | None = None  # say this at once, and never answer
+    host: str = "127.0.0.1"
     port: int = 0
     scheme: str = "http"
     connections: int = 0
@@ -62,7 +63,7 @@ class Peer:
 
     @property
     def url(self) -> str:
-        return f"{self.scheme}://127.0.0.1:{self.port}"
+        return f"{self.scheme}://{self.host}:{self.port}"
 
     async def arrived(self) -> None:
         """Wait for the first request, with a deadline."""
@@ -120,11 +121,13 @@ def _context() -> ssl.SSLContext:
 
 
 @contextlib.asynccontextmanager
-async def running(behave: Behaviour, *, tls: bool = False) -> AsyncIterator[Peer]:
-    """A peer for the duration."""
-    peer = Peer(behave=behave, scheme="https" if tls else "http")
+async def running(
+    behave: Behaviour, *, tls: bool = False, host: str = "127.0.0.1", port: int = 0
+) -> AsyncIterator[Peer]:
+    """A peer for the duration; `host` is any loopback address."""
+    peer = Peer(behave=behave, host=host, scheme="https" if tls else "http")
     context = _context() if tls else None
-    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0, ssl=context)
+    server = await asyncio.start_server(peer.serve, host, port, ssl=context)
     peer.port = server.sockets[0].getsockname()[1]
     try:
         yield peer
@@ -213,6 +216,20 @@ def endless() -> Behaviour:
     return behave
 
 
+def large(size: int) -> Behaviour:
+    """An answer of so many bytes that says so beforehand."""
+
+    async def behave(_: Request, writer: asyncio.StreamWriter) -> bool:
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: {size}\r\n\r\n"
+        writer.write(head.encode())
+        for at in range(0, size, 16384):
+            writer.write(b"x" * min(16384, size - at))
+            await writer.drain()
+        return True
+
+    return behave
+
+
 def echo(status: int = 200) -> Behaviour:
     """All that was sent, headers included, as text: a provider that repeats our secrets."""
 
@@ -222,3 +239,18 @@ def echo(status: int = 200) -> Behaviour:
         return await answer(status, body, {"Content-Type": "text/plain"})(request, writer)
 
     return behave
+
+
+def redirect(location: str, status: int = 302) -> Behaviour:
+    """A redirect with a body that nobody wants."""
+    return answer(status, b"moved", {"Location": location, "Content-Type": "text/plain"})
+
+
+def gated(gate: asyncio.Event, behave: Behaviour) -> Behaviour:
+    """The same, once the gate is open."""
+
+    async def wait(request: Request, writer: asyncio.StreamWriter) -> bool:
+        await gate.wait()
+        return await behave(request, writer)
+
+    return wait

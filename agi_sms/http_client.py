@@ -1,0 +1,263 @@
+"""Sends one HTTP request, at most once. What comes of it is a value; nothing that a peer does is raised.
+
+The one thing that matters here is where the line is between "certainly not taken" and "may have been taken".
+It is drawn before the first byte of a request: aiohttp calls `on_request_headers_sent` when it has a
+connection and before it writes. Whatever fails earlier is a Fault that was not `written`.
+
+aiohttp writes a GET or PUT a second time by itself when a connection breaks, be it new or reused. The same
+callback refuses to be passed twice by one request, so that the second never leaves.
+"""
+
+import asyncio
+import enum
+import os
+import re
+import socket
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import yarl
+from aiohttp import abc
+
+from agi_sms import durations, http_body, http_words
+
+_IDLE = 2.0  # seconds that a connection is kept: a stale one costs a request that may have been taken
+_CHUNK = 16 * 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """What goes on the wire. `url` is sent as it stands: build it with `encoded=True`."""
+
+    method: str
+    url: yarl.URL
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """No answer. `written`: the request, or part of it, may have reached the other side.
+
+    `code` is timeout, or where nothing was written dns, tls, private or connect, else broken. `detail` may hold
+    what the other side said. `bug` is there where neither the network nor the other side is to blame.
+    """
+
+    written: bool
+    code: str
+    detail: str
+    bug: Exception | None = None
+
+
+class UnderWay:
+    """Counts what is under way (`with`), so that a close can wait for its end."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._idle = asyncio.Event()
+
+    def __enter__(self) -> None:
+        self._count += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        self._idle.set()
+
+    async def ended(self) -> None:
+        """Wait until there is nothing."""
+        while self._count:
+            self._idle.clear()
+            await self._idle.wait()
+
+
+class Client:
+    """One peer's HTTP client: TLS verified, no proxy, no cookies, no redirects, nothing unpacked, nothing repeated.
+
+    `private_addresses` False: addresses that `http_words.private` names are refused at the moment of connecting.
+    `keep_alive` False: a connection for each request.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None = None,
+        resolver: Callable[[], abc.AbstractResolver] | None = None,
+        private_addresses: bool = True,
+        keep_alive: bool = True,
+    ) -> None:
+        self._tls = True if ca_file is None else ssl.create_default_context(cafile=ca_file)
+        self._resolver = resolver
+        self._private_addresses = private_addresses
+        self._keep_alive = keep_alive
+        self._sessions: dict[bool, aiohttp.ClientSession] = {}
+
+    async def exchange(
+        self,
+        request: Request,
+        *,
+        timeout: timedelta,  # noqa: ASYNC109
+        most: int,
+        spent: timedelta = timedelta(0),
+    ) -> http_body.Raw | Fault:
+        """The answer, of its body at most `most` bytes. Raises nothing but CancelledError.
+
+        `timeout` is for the whole, of which `spent` has gone by already.
+        """
+        progress = _Progress()
+        try:
+            async with asyncio.timeout((timeout - spent).total_seconds()):
+                return await self._exchange(request, progress, most)
+        except (TimeoutError, aiohttp.ClientError, OSError) as error:
+            return _fault(progress.stage, error, timeout)
+        except Exception as error:
+            return replace(_fault(progress.stage, error, timeout), bug=error)
+
+    async def close(self) -> None:
+        """Let the connections go."""
+        for session in self._sessions.values():
+            await session.close()
+
+    async def _exchange(self, request: Request, progress: "_Progress", most: int) -> http_body.Raw:
+        # A reused connection that the peer has just closed costs a fault after the request was written. POST takes
+        # that risk for a moment, to save handshakes; GET and PUT, which aiohttp would send again, do not.
+        async with self._session(reuse=self._keep_alive and request.method == "POST").request(
+            request.method,
+            request.url,
+            headers=request.headers,
+            data=request.body,
+            allow_redirects=False,
+            trace_request_ctx=progress,
+        ) as response:
+            body = bytearray()
+            while len(body) <= most:
+                chunk = await response.content.read(_CHUNK)
+                if not chunk:
+                    return http_body.Raw(status=response.status, headers=response.headers, body=bytes(body))
+                body += chunk
+            response.close()
+            return http_body.Raw(status=response.status, headers=response.headers, body=bytes(body[:most]), whole=False)
+
+    def _session(self, *, reuse: bool) -> aiohttp.ClientSession:
+        """The session, made on the running loop when first needed."""
+        session = self._sessions.get(reuse)
+        if session is None:
+            options: dict[str, Any] = {"keepalive_timeout": _IDLE} if reuse else {"force_close": True}
+            if not self._private_addresses:
+                options["socket_factory"] = _public_socket
+            session = self._sessions[reuse] = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=0,  # how many there are at once is for the caller to say
+                    ssl=self._tls,
+                    resolver=self._resolver() if self._resolver is not None else None,
+                    **options,
+                ),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
+                trace_configs=[_trace()],
+            )
+        return session
+
+
+# --- private addresses ------------------------------------------------------------------------------------------
+
+
+class _PrivateAddress(OSError):
+    """The peer's address is not of the public internet. All have the same words: of several, asyncio keeps one."""
+
+    def __init__(self) -> None:
+        super().__init__("a private address")
+
+
+def _public_socket(info: tuple[Any, ...]) -> socket.socket:
+    """A socket for one address that a name stands for; aiohttp asks for it just before it connects.
+
+    So it makes no difference how the address came about: written out, resolved, resolved anew, or redirected to.
+    """
+    family, kind, protocol, _, address = info
+    if http_words.private(str(address[0])):
+        raise _PrivateAddress
+    return socket.socket(family=family, type=kind, proto=protocol)
+
+
+# --- faults in words ---------------------------------------------------------------------------------------------
+
+
+class _Stage(enum.Enum):
+    CONNECTING = enum.auto()
+    WRITTEN = enum.auto()  # or about to be: nobody can say any more that nothing left
+
+
+@dataclass
+class _Progress:
+    stage: _Stage = _Stage.CONNECTING
+
+
+class _SecondWrite(aiohttp.ClientError):
+    """aiohttp was about to write one request a second time."""
+
+
+def _fault(stage: _Stage, error: Exception, timeout: timedelta) -> Fault:
+    late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
+    waited = durations.show(timeout)
+    if stage is not _Stage.WRITTEN:
+        code, detail = ("timeout", f"no connection within {waited}") if late else _connecting(error)
+        return Fault(written=False, code=code, detail=detail)
+    if late:
+        return Fault(written=True, code="timeout", detail=f"no whole answer within {waited}")
+    return Fault(written=True, code="broken", detail=_answering(error))
+
+
+def _connecting(error: Exception) -> tuple[str, str]:
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return "dns", f"the name {error.host} does not resolve: {error.strerror}"
+        case aiohttp.ClientConnectorCertificateError():
+            return "tls", f"the certificate of {error.host} is not good: {error.certificate_error}"
+        case aiohttp.ClientConnectorSSLError():
+            return "tls", f"no TLS with {error.host}: {error.strerror or error.os_error}"
+        case aiohttp.ClientConnectorError(os_error=_PrivateAddress()):
+            return "private", f"{error.host} has a private address, and private addresses are not allowed"
+        case aiohttp.ClientConnectorError():
+            why = os.strerror(error.errno) if error.errno else error.strerror or error.os_error
+            return "connect", f"cannot connect to {error.host}:{error.port}: {why}"
+    return "connect", f"cannot connect: {type(error).__name__}: {error}"
+
+
+def _answering(error: Exception) -> str:
+    match error:
+        case aiohttp.ServerDisconnectedError() | _SecondWrite():
+            return "the connection ended without an answer"
+        case aiohttp.ClientPayloadError():
+            return "the connection ended within the answer"
+        case aiohttp.ClientResponseError():
+            what = re.split(r"\n|: b['\"]", error.message)[0]  # after it comes a piece of the answer
+            return f"the answer is not HTTP: {what}"
+        case aiohttp.ClientOSError() | OSError():
+            return f"the connection broke: {error.strerror or error}"
+    return f"{type(error).__name__}: {error}"
+
+
+def _trace() -> aiohttp.TraceConfig:
+    """Notes in a request's `_Progress` that it is being written, and lets none be written twice."""
+
+    async def connecting(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        if context.trace_request_ctx.stage is _Stage.WRITTEN:
+            raise _SecondWrite
+
+    async def writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        if context.trace_request_ctx.stage is _Stage.WRITTEN:
+            raise _SecondWrite
+        context.trace_request_ctx.stage = _Stage.WRITTEN
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_start.append(connecting)
+    trace.on_request_headers_sent.append(writing)
+    return trace
