@@ -3,27 +3,18 @@
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Protocol
+from functools import partial
 
 import structlog
 
-from agi_sms import call, errors, ids, metrics, node, numbers, plan, ports
+from agi_sms import call, errors, ids, metrics, node, plan, ports
 
 log = structlog.get_logger(__name__)
 
 REPLAY_FIRST = 0.5  # seconds
 REPLAY_LONGEST = 10.0
-
-
-class Book(Protocol):
-    """What a reload replaces: the nodes, and how each trunk writes numbers."""
-
-    @property
-    def nodes(self) -> node.Nodes: ...
-
-    def rules(self, pbx: str, trunk: str) -> numbers.Rules: ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,17 +26,18 @@ class Budget:
 
 
 class Intake:
-    """Admits visits. `wake` is called when there is something new to send."""
+    """Admits visits. `wake` is called when there is something new to send, `wake_fetching` when a text is to be got."""
 
     def __init__(
         self,
         *,
         outbox: ports.Outbox,
         spool: ports.Spool,
-        book: Callable[[], Book],
+        book: Callable[[], ports.Book],
         clock: Callable[[], datetime],
         budget: Budget,
         wake: Callable[[], None],
+        wake_fetching: Callable[[], None],
     ) -> None:
         self._outbox = outbox
         self._spool = spool
@@ -53,6 +45,7 @@ class Intake:
         self._clock = clock
         self.budget = budget
         self._wake = wake
+        self._wake_fetching = wake_fetching
         self._spooled = asyncio.Event()
         self._told = False
         self._late: set[asyncio.Task[ports.Admission]] = set()
@@ -81,7 +74,12 @@ class Intake:
         for fault in planned.ignored:
             log.warning("argument ignored", error=fault)
             metrics.fault("argument")
-        activation = ports.Activation(id=ids.new(self._clock()), visit=visit, node_revision=target.revision)
+        activation = ports.Activation(
+            id=ids.new(self._clock()),
+            visit=visit,
+            node_revision=target.revision,
+            fetch_at=planned.fetch_at,
+        )
         reply = await self._store(activation, planned, target.limits)
         if planned.faults and not reply.leave_unset:
             return ports.Reply(status=ports.ReplyStatus.INVALID, activation_id=reply.activation_id)
@@ -104,7 +102,7 @@ class Intake:
                 trouble = repr(error)
         else:
             self._late.add(admitting)
-            admitting.add_done_callback(self._came_late)
+            admitting.add_done_callback(partial(self._came_late, activation))
         return await self._set_aside(activation, planned, limits, trouble)
 
     def _admitted(self, activation: ports.Activation, admission: ports.Admission) -> ports.Reply:
@@ -112,16 +110,22 @@ class Intake:
             log.info("call arrived", entry=str(activation.visit.entry), messages=admission.count)
         else:
             log.info("visit was stored before", entry=str(activation.visit.entry))
-        if admission.count:
-            self._wake()
-        status = ports.ReplyStatus.SCHEDULED if admission.count else ports.ReplyStatus.SKIPPED
-        return ports.Reply(status=status, count=admission.count, activation_id=admission.activation_id)
+        reply = _reply(activation, admission.count)
+        if reply.status is ports.ReplyStatus.SCHEDULED:
+            self._wake_for(activation)
+        return replace(reply, activation_id=admission.activation_id)
 
-    def _came_late(self, admitting: "asyncio.Task[ports.Admission]") -> None:
+    def _wake_for(self, activation: ports.Activation) -> None:
+        if activation.fetch_at is None:
+            self._wake()
+        else:
+            self._wake_fetching()
+
+    def _came_late(self, activation: ports.Activation, admitting: "asyncio.Task[ports.Admission]") -> None:
         """The spool has this visit too; the outbox tells the two apart by its visit."""
         self._late.discard(admitting)
         if not admitting.cancelled() and admitting.exception() is None:
-            self._wake()
+            self._wake_for(activation)
 
     async def _set_aside(
         self, activation: ports.Activation, planned: plan.Plan, limits: Sequence[node.Limit], trouble: str
@@ -138,8 +142,7 @@ class Intake:
             return ports.Reply(status=ports.ReplyStatus.ERROR, leave_unset=True)
         self._spooled.set()
         metrics.SPOOLED.inc()
-        status = ports.ReplyStatus.SCHEDULED if planned.count else ports.ReplyStatus.SKIPPED
-        return ports.Reply(status=status, count=planned.count, activation_id=activation.id)
+        return _reply(activation, planned.count)
 
     async def run(self) -> None:
         """Hand over what is in the spool, now and whenever something was set aside; until cancelled."""
@@ -152,6 +155,7 @@ class Intake:
                 try:
                     handed_over += await self._spool.replay(self._outbox)
                     self._wake()
+                    self._wake_fetching()
                 except (errors.OutboxError, errors.SpoolError):
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, REPLAY_LONGEST)
@@ -171,3 +175,8 @@ class Intake:
         for task in tuple(self._late):
             with contextlib.suppress(errors.OutboxError):
                 await task
+
+
+def _reply(activation: ports.Activation, count: int) -> ports.Reply:
+    status = ports.ReplyStatus.SCHEDULED if count else ports.ReplyStatus.SKIPPED
+    return ports.Reply(status=status, count=count, activation_id=activation.id)

@@ -62,7 +62,7 @@ class Rig:
         self.box = box
         self.reserve = reserve
         self.book = Book(nodes={"desk": make_node()})
-        self.woken = 0
+        self.woken = self.fetching_woken = 0
         self.running: asyncio.Task[None] | None = None
 
     def admitter(
@@ -79,10 +79,14 @@ class Rig:
             clock=FixedClock(NOW),
             budget=budget,
             wake=self.wake,
+            wake_fetching=self.wake_fetching,
         )
 
     def wake(self) -> None:
         self.woken += 1
+
+    def wake_fetching(self) -> None:
+        self.fetching_woken += 1
 
     def rows(self) -> list[tuple[str, str]]:
         """The visits and statuses on the disk, read by another connection."""
@@ -184,6 +188,42 @@ async def test_a_node_that_names_nobody_makes_an_activation(rig: Rig) -> None:
     reply = await rig.admitter(budget=PATIENT).receive(make_visit())
     assert reply.value == "SKIPPED,0"
     assert rig.visits() == ["v1"]
+
+
+async def test_a_text_that_is_to_be_got_holds_nobody(rig: Rig) -> None:
+    rig.book.nodes["desk"] = make_node(template=None, asking=node.Asking())
+    reply = await rig.admitter(budget=PATIENT).receive(make_visit())
+    assert reply.value == "SCHEDULED,1"
+    assert rig.rows() == [("v1", "waiting")]
+    assert (rig.woken, rig.fetching_woken) == (0, 1)
+    [job] = (await rig.box.claim_content(hosts={}, free={"": 9}, lease=timedelta(minutes=1))).jobs
+    assert (job.activation_id, job.visit) == (reply.activation_id, make_visit())
+
+
+async def test_a_text_for_nobody_is_not_got(rig: Rig) -> None:
+    rig.book.nodes["desk"] = make_node(template=None, asking=node.Asking(), recipients=(), send_to_caller=True)
+    reply = await rig.admitter(budget=PATIENT).receive(make_visit(presentation="prohib"))
+    assert reply.value == "SKIPPED,0"
+    assert (rig.woken, rig.fetching_woken) == (0, 0)
+
+
+async def test_a_text_is_got_for_whom_only_the_answer_names(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed = node.Asking(allow=frozenset({node.Allowed.RECIPIENTS}))
+    rig.book.nodes["desk"] = make_node(template=None, asking=allowed, recipients=())
+    admit = rig.box.admit
+    stored: list[ports.Activation] = []
+
+    async def noting(activation: ports.Activation, *more: Any) -> ports.Admission:
+        stored.append(activation)
+        return await admit(activation, *more)
+
+    monkeypatch.setattr(rig.box, "admit", noting)
+    admitter = rig.admitter(budget=PATIENT)
+    reply = await admitter.receive(make_visit())
+    assert reply.value == "SCHEDULED,1"
+    assert await admitter.receive(make_visit()) == reply
+    assert [one.fetch_at for one in stored] == [NOW] * 2
+    assert rig.fetching_woken
 
 
 async def test_the_same_visit_again_is_told_the_same_and_stored_once(rig: Rig) -> None:
@@ -303,6 +343,28 @@ async def test_while_the_database_is_held_the_spool_takes_the_call(rig: Rig) -> 
     await admitter.close()
     assert rig.rows() == [("v1", "scheduled")]
     assert rig.woken
+
+
+async def test_a_text_is_got_for_a_call_that_the_spool_took(rig: Rig) -> None:
+    rig.book.nodes["desk"] = make_node(template=None, asking=node.Asking())
+    refused = rig.admitter(outbox=cast(ports.Outbox, Broken(errors.OutboxFull())))
+    assert (await refused.receive(make_visit())).value == "SCHEDULED,1"
+    assert (rig.reserve.pending, rig.fetching_woken) == (1, 0)
+    rig.start(rig.admitter())
+    await until(lambda: rig.reserve.pending == 0 and rig.fetching_woken > 0)
+    assert rig.rows() == [("v1", "waiting")]
+    [_] = (await rig.box.claim_content(hosts={}, free={"": 9}, lease=timedelta(minutes=1))).jobs
+
+
+async def test_a_text_is_got_for_a_call_that_came_late(rig: Rig) -> None:
+    rig.book.nodes["desk"] = make_node(template=None, asking=node.Asking())
+    admitter = rig.admitter()
+    with held(rig.folder / "box.db"):
+        assert (await admitter.receive(make_visit())).value == "SCHEDULED,1"
+        assert (rig.woken, rig.fetching_woken) == (0, 0)
+    await admitter.close()
+    await until(lambda: rig.fetching_woken > 0)
+    assert rig.woken == 0
 
 
 async def test_fifty_calls_while_the_database_is_held_are_fifty_activations(rig: Rig) -> None:
