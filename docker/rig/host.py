@@ -1,5 +1,7 @@
 """What this machine's own package managers use, so that an image build can use the same."""
 
+import json
+import os
 import pathlib
 import re
 import select
@@ -71,6 +73,33 @@ def pip_files() -> dict[str, bytes]:
     if lines:
         files["docker/pip/pip.conf"] = ("[global]\n" + "\n".join(lines) + "\n").encode()
     return files
+
+
+def npm_files() -> dict[str, bytes]:
+    """Return what npm in an image build needs here beyond the usual: its registry and certificates, no passwords."""
+    settings = _npm_settings()
+    lines = [f"{name}={settings[name]}" for name in ("registry", "proxy", "https-proxy", "noproxy") if name in settings]
+    files: dict[str, bytes] = {}
+    if "cafile" in settings and (certificates := pathlib.Path(settings["cafile"])).is_file():
+        files["docker/npm/ca.crt"] = certificates.read_bytes()
+        lines.append("cafile=/build/ca.crt")
+    if lines:
+        files["docker/npm/npmrc"] = ("\n".join(lines) + "\n").encode()
+    return files
+
+
+def _npm_settings() -> dict[str, str]:
+    """Return npm's settings here; where there is no npm, those that it would read."""
+    if printed := _printed("npm", "config", "list", "--json"):
+        return {name: value for name, value in json.loads(printed).items() if value and isinstance(value, str)}
+    settings: dict[str, str] = {}
+    for path in (pathlib.Path("/etc/npmrc"), pathlib.Path.home() / ".npmrc"):
+        if path.is_file():
+            settings.update(re.findall(r"^([\w-]+)\s*=\s*(\S+)\s*$", path.read_text(), re.MULTILINE))
+    for variable, value in os.environ.items():
+        if variable.lower().startswith("npm_config_"):
+            settings[variable.lower().removeprefix("npm_config_").replace("_", "-")] = value
+    return settings
 
 
 def readable(stream: typing.IO[bytes], timeout: float) -> bool:

@@ -62,13 +62,19 @@ def gateway() -> str:
     ]
     files += [ROOT / name for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE")]
     content = {str(path.relative_to(ROOT)): path.read_bytes() for path in files}
-    return _image("agi-sms/gateway:latest", "gateway.Dockerfile", BOOKWORM, content, host.pip_files())
+    return _image("agi-sms/gateway:latest", "gateway.Dockerfile", BOOKWORM, content, host.pip_files)
+
+
+def peers() -> str:
+    """Return the image with what tests send to, building it first where it is missing."""
+    content = {f"docker/peers/{path.name}": path.read_bytes() for path in sorted((DOCKER / "peers").iterdir())}
+    return _image("agi-sms/peers:latest", "peers.Dockerfile", BOOKWORM, content, host.npm_files)
 
 
 def main() -> None:
     """Build all images and print their names."""
     engine.require()
-    for image in (asterisk(), sipp(), gateway()):
+    for image in (asterisk(), sipp(), peers(), gateway()):
         print(image)
 
 
@@ -80,7 +86,7 @@ def _image(
     dockerfile: str,
     release: Release,
     content: dict[str, bytes] | None = None,
-    machine: dict[str, bytes] | None = None,
+    machine: collections.abc.Callable[[], dict[str, bytes]] = dict,
 ) -> str:
     """Return the tag of an image made of this content; machine files help to build it and are no part of it."""
     source = (DOCKER / dockerfile).read_bytes()
@@ -95,7 +101,7 @@ def _image(
         if _exists(exact):
             return exact
         base = _base(release)
-        context = _tar({"Dockerfile": source, **(content or {}), **(machine or {})})
+        context = _tar({"Dockerfile": source, **(content or {}), **machine()})
         command = [
             "docker",
             "build",
