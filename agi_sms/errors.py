@@ -11,6 +11,8 @@ AgiSmsError
 │   ├── OutboxRefused    this one record cannot be stored, others can
 │   ├── OutboxForeign    the file is not ours, damaged, or from a newer version
 │   └── OutboxOwned      another gateway runs on this database
+├── ReceiptError         what a provider reported cannot be read
+│   └── ReceiptForged    its signature is not good
 ├── SpoolError           the emergency file did not take the record
 │   └── SpoolFull
 └── PbxError             Asterisk did not do it
@@ -70,6 +72,14 @@ class OutboxForeign(OutboxError):
 
 class OutboxOwned(OutboxError):
     """Another gateway already runs on this outbox database."""
+
+
+class ReceiptError(AgiSmsError):
+    """What the provider reported cannot be read."""
+
+
+class ReceiptForged(ReceiptError):
+    """The signature of what the provider reported is not good."""
 
 
 class SpoolError(AgiSmsError):

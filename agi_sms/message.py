@@ -42,10 +42,12 @@ class Reason(enum.StrEnum):
     CONTENT_MISSING = "content_missing"  # its answer has no text where the node looks for it
     CONTENT_REMOVED = "content_removed"  # the configuration no longer has the node that asked
     DECLINED = "declined"  # the customer's system said send: false
+    NO_ROUTE = "no_route"  # the node's route has no providers for this number
     NO_RECIPIENT = "no_recipient"  # neither the node nor the customer's system named anybody
     TOO_LONG = "too_long"
     TOO_OLD = "too_old"
     REJECTED = "rejected"
+    UNDELIVERED = "undelivered"  # a receipt says that it never will be
     GAVE_UP = "gave_up"  # every retry used up
     CRASHED = "crashed"  # the gateway died between handing over and hearing the answer
     UNANSWERED = "unanswered"  # timeout, reset or nonsense after the request was written
@@ -62,6 +64,7 @@ class Source(enum.StrEnum):
     DIALPLAN = "dialplan"
     CALLER = "caller"
     API = "api"  # named by the customer's system
+    OPERATOR = "operator"  # named on the command line
 
 
 class Encoding(enum.StrEnum):
@@ -71,6 +74,7 @@ class Encoding(enum.StrEnum):
 
 FINAL = frozenset({Status.DELIVERED, Status.FAILED, Status.EXPIRED, Status.CANCELLED, Status.SKIPPED})
 CANCELLABLE = frozenset({Status.WAITING, Status.SCHEDULED, Status.UNCERTAIN, Status.HELD})
+JUDGEABLE = frozenset({Status.UNCERTAIN, Status.HELD})
 RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.HELD, Status.CANCELLED})
 
 
@@ -97,6 +101,14 @@ class Draft:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Cost:
+    """An amount of money: `micros` are millionths of the currency (ISO 4217)."""
+
+    micros: int
+    currency: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Message:
     """A row of the outbox."""
 
@@ -118,6 +130,14 @@ class Message:
     expires_at: datetime
     claims: int = 0
     attempts: int = 0
+    provider: str = ""  # where its next attempt goes, or its last one went
+    receipt_due_at: datetime | None = None  # None: no receipt is expected, or the one with the last word is there
+    costs: tuple[Cost, ...] = ()  # of the attempts that were taken, as far as prices are known; one for each currency
+    fallback: bool = False  # its text is the node's fallback, as the customer's system gave none
+
+    def receipt_overdue(self, now: datetime) -> bool:
+        """Whether the provider took it and should have said by now what became of it."""
+        return self.status is Status.ACCEPTED and self.receipt_due_at is not None and self.receipt_due_at <= now
 
 
 # --- what one attempt came to --------------------------------------------------------------------------------

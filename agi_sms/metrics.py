@@ -1,6 +1,6 @@
 """Every number that the gateway counts, declared in one place (Prometheus)."""
 
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
 
 CALLS = Counter(
     "agi_sms_calls", "Visits of calls to a node, by what the dialplan was told.", ["pbx", "entry", "status"]
@@ -17,6 +17,19 @@ HELD = Histogram(
 )
 SPOOLED = Counter("agi_sms_spooled_calls", "Visits set aside because the outbox did not take them in time.")
 ATTEMPTS = Counter("agi_sms_attempts", "Submissions to providers, by what came of them.", ["provider", "outcome"])
+CONTENT_REQUESTS = Counter(
+    "agi_sms_content_requests",
+    "Texts asked for, by what came of it: answered, or the reason; left_alone: the host was not asked.",
+    ["result"],
+)
+CONTENT_LEFT_ALONE = Gauge("agi_sms_content_hosts_left_alone", "Hosts of customers' systems that keep failing.")
+PROVIDERS_LEFT_ALONE = Gauge("agi_sms_providers_left_alone", "Providers that get nothing for a while, after faults.")
+RECEIPTS = Counter(
+    "agi_sms_receipts",
+    "Receipts: matched, unmatched (nobody's so far), or known (it had come before).",
+    ["provider", "result"],
+)
+SETTLED = Counter("agi_sms_settled", "Messages whose status a receipt changed, by the new one.", ["provider", "status"])
 
 
 def fault(kind: str) -> None:

@@ -1,13 +1,15 @@
 """What the use cases ask of the world. Every implementation runs the suite in tests/contract."""
 
 import enum
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from typing import Protocol
+from datetime import date, datetime, timedelta, tzinfo
+from types import MappingProxyType
+from typing import Protocol, overload
 
-from agi_sms import call, message, node
+from agi_sms import call, message, node, numbers
 from agi_sms.message import Message, Status
+from agi_sms.rates import Rate
 
 # --- the doors ------------------------------------------------------------------------------------------------
 
@@ -39,16 +41,30 @@ class Reply:
 
 Receive = Callable[[call.Visit], Awaitable[Reply]]
 
+
+class Book(Protocol):
+    """What a reload replaces: the nodes, and how each trunk writes numbers."""
+
+    @property
+    def nodes(self) -> node.Nodes: ...
+
+    def rules(self, pbx: str, trunk: str) -> numbers.Rules: ...
+
+
 # --- outbox ---------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, kw_only=True)
 class Activation:
-    """A visit, as it is to be kept. `id` is ours, sortable."""
+    """A visit, as it is to be kept. `id` is ours, sortable.
+
+    `fetch_at`: when the node's content source is to be asked for the text of its waiting messages (a content job).
+    """
 
     id: str
     visit: call.Visit
     node_revision: str
+    fetch_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,11 +116,23 @@ class Lease:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """What becomes of a message after an attempt. `due_at` only for SCHEDULED and UNCERTAIN."""
+    """What becomes of a message after an attempt. `due_at` only for SCHEDULED and UNCERTAIN.
+
+    `provider` is where its next attempt goes, None: where the last one went or was to go.
+    """
 
     status: message.Status
     reason: message.Reason | None = None
     due_at: datetime | None = None
+    provider: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimRound:
+    """What one claim of messages came to. `next_at`: when there may be more for providers with free places."""
+
+    leases: tuple[Lease, ...] = ()
+    next_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +141,137 @@ class Recovery:
 
     rescheduled: int
     uncertain: int
+
+
+class ContentState(enum.StrEnum):
+    """Where a content job stands. Each but OPEN is an end."""
+
+    OPEN = "open"  # to be asked, being asked, or to be asked again
+    ANSWERED = "answered"
+    FALLBACK = "fallback"  # no text was got: the node's fallback went out
+    SKIPPED = "skipped"  # no text was got, or the customer's system said send: false
+    HELD = "held"  # no text was got: a person decides
+    DROPPED = "dropped"  # nobody waits for it any more (cancelled, expired)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question to a content source. `rules` say how the call's trunk writes numbers.
+
+    `activation_id` is the same however often the question is repeated. `test`: no call is behind it.
+    """
+
+    activation_id: str
+    visit: call.Visit
+    rules: numbers.Rules
+    test: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a content source said. What it says beside the text is as it came, unread.
+
+    `fields` is the whole answer for the node's own template: dict, list, str, int, float, bool, None.
+    `code` (an HTTP status) and `excerpt` (the beginning of what came, at most LONGEST_EXCERPT characters) are
+    kept for people.
+    """
+
+    text: str | None
+    fields: object = None
+    sender: object = None
+    delay: object = None
+    recipients: object = None
+    send: object = None
+    code: str = ""
+    excerpt: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAnswer:
+    """Why a content source gave no text. `detail` says it in words.
+
+    `again`: it may pass, so asking once more makes sense, `after` the other side's own wish, where it gave one.
+    `host_fault`: nobody gets an answer from there, as far as this can be told from one. `asked`: a question was put.
+    """
+
+    reason: message.Reason
+    code: str = ""
+    detail: str = ""
+    excerpt: str = ""
+    again: bool = False
+    after: timedelta | None = None
+    host_fault: bool = False
+    asked: bool = True
+
+
+LONGEST_EXCERPT = 2000  # characters
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """The right to ask for one activation's text until the lease ends. `tries` ended before this one."""
+
+    activation_id: str
+    visit: call.Visit
+    token: str
+    tries: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobRound:
+    """What one claim of content jobs came to. `next_at`: when there may be more for hosts with free places."""
+
+    jobs: tuple[Job, ...] = ()
+    next_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Resolution:
+    """What becomes of an activation's waiting messages, and what is kept of how their text was got.
+
+    `status` is SCHEDULED, SKIPPED or HELD, `reason` None where the text is the answer's. `sender` and `due_at` are
+    None where the messages keep theirs. `more` are messages that the answer asked for, as admit() takes them; the
+    first of them takes the place of one that waits without a recipient. `asked`: a question was put.
+    """
+
+    state: ContentState
+    status: Status
+    reason: message.Reason | None = None
+    text: str | None = None
+    encoding: message.Encoding = message.Encoding.GSM7
+    segments: int = 0
+    sender: str | None = None
+    due_at: datetime | None = None
+    more: tuple[message.Draft, ...] = ()
+    code: str = ""
+    detail: str = ""
+    excerpt: str = ""
+    asked: bool = True
+
+    @property
+    def unnamed(self) -> tuple[Status, message.Reason]:
+        """What becomes of a message that waited for a recipient too, where none was named.
+
+        An answer is an answer; else a person may have the question repeated.
+        """
+        if self.state is ContentState.ANSWERED:
+            return Status.SKIPPED, message.Reason.NO_RECIPIENT
+        status = Status.HELD if self.status is Status.SCHEDULED else self.status
+        return status, self.reason or message.Reason.NO_RECIPIENT
+
+
+@dataclass(frozen=True, kw_only=True)
+class ContentStory:
+    """How an activation's text was got, or not yet. `reason` is that of the last fault, None where it was answered."""
+
+    state: ContentState
+    tries: int
+    next_at: datetime | None
+    ended_at: datetime | None
+    reason: message.Reason | None
+    code: str
+    detail: str
+    excerpt: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,8 +289,77 @@ class Query:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Receipt:
+    """What a provider reports later of one submission, by its own id or by our ref (either may be empty).
+
+    `state` is DELIVERED, FAILED (it never will be) or ACCEPTED (still on its way). `raw` is what came, for people.
+    """
+
+    provider_id: str
+    ref: str
+    state: Status
+    raw: str
+    code: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptReceipt:
+    """A receipt, and when it came."""
+
+    at: datetime
+    receipt: Receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """A message whose status a provider's receipt has changed."""
+
+    message: Message  # as it is now
+    before: Status
+    receipt: Receipt
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """What came of receipts: so many were new, the others known; `unmatched` of the new ones are nobody's so far."""
+
+    new: int = 0
+    known: int = 0
+    unmatched: int = 0
+    settled: tuple[Settled, ...] = ()
+
+
+class Verdict(enum.StrEnum):
+    """What a person says of a message that nobody else can tell about."""
+
+    SENT = "sent"  # the provider has it
+    RESEND = "resend"  # it is to be sent, maybe again
+    FAIL = "fail"  # it was not sent, and is not to be
+
+
+@dataclass(frozen=True, kw_only=True)
+class Total:
+    """What providers took of one node's messages that arrived on one day, by currency.
+
+    `segments` and `cost` (millionths of the currency) count a message as often as it was taken. Where no price is
+    known, `cost` is 0 and `currency` empty.
+    """
+
+    node: str
+    day: date
+    currency: str
+    messages: int
+    segments: int
+    cost: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Attempt:
-    """One submission as kept."""
+    """One submission as kept. `verdict` is what its receipts say together: DELIVERED, FAILED, ACCEPTED, or nothing.
+
+    `cost` is what it costs if the provider took it.
+    """
 
     id: str
     n: int
@@ -142,6 +370,9 @@ class Attempt:
     code: str
     detail: str
     provider_ids: tuple[str, ...]
+    receipts: tuple[KeptReceipt, ...] = ()  # as they came
+    verdict: Status | None = None
+    cost: message.Cost | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -164,6 +395,7 @@ class Story:
     attempts: tuple[Attempt, ...]
     events: tuple[Event, ...]
     siblings: tuple[Message, ...]  # the other messages of the same activation
+    content: ContentStory | None = None  # where the text came from the customer's system
 
 
 class Outbox(Protocol):
@@ -183,26 +415,91 @@ class Outbox(Protocol):
     async def recover(self) -> Recovery:
         """Void every lease of an earlier run of this gateway."""
 
-    async def claim(self, *, limit: int, lease: timedelta) -> list[Lease]:
-        """Take due messages; expire those too old; give leases back that ran out."""
+    @overload
+    async def claim(self, *, limit: int, lease: timedelta) -> list[Lease]: ...
+
+    @overload
+    async def claim(
+        self,
+        *,
+        free: Mapping[str, int],
+        known: Collection[str] | None = None,
+        rates: Mapping[str, Rate] = MappingProxyType({}),
+        lease: timedelta,
+    ) -> ClaimRound:
+        """Take due messages, the longest due first; expire those too old; give leases back that ran out.
+
+        At most `free[provider]` for each provider, and no more than its rate has room for; one that `free` does not
+        name has no place. Messages of providers that are not `known` (None: those that `free` names) are of
+        provider "". `limit` takes whatever the provider.
+        """
 
     async def next_due(self) -> datetime | None:
         """When the next message may be claimed, None where none is waiting."""
 
-    async def begin(self, lease: Lease, provider: str) -> str | None:
-        """Commit an attempt before its bytes leave; its id, or None where the lease is lost."""
+    async def begin(self, lease: Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
+        """Commit an attempt before its bytes leave; its id, or None where the lease is lost.
 
-    async def finish(self, lease: Lease, attempt_id: str, outcome: message.Outcome, decision: Decision) -> bool:
-        """Record what came of an attempt; False where the lease was lost meanwhile."""
+        `cost` is what it costs if it is taken.
+        """
+
+    async def finish(
+        self,
+        lease: Lease,
+        attempt_id: str,
+        outcome: message.Outcome,
+        decision: Decision,
+        *,
+        receipt_due_at: datetime | None = None,
+        cost: message.Cost | None = None,
+    ) -> bool:
+        """Record what came of an attempt; False where the lease was lost meanwhile.
+
+        Receipts that came before win over the decision. `receipt_due_at`: when a receipt that has the last word
+        is overdue. `cost` takes the place of the one that `begin` was given.
+        """
+
+    async def receive(self, provider: str, receipts: Sequence[Receipt]) -> Received:
+        """Keep what a provider reported, each once, and settle the messages that it is about. Durable on return.
+
+        Matched by the provider's id or our ref; what is nobody's is kept for a while, in case that an attempt
+        ends which it belongs to. A word that is final for an attempt is its last.
+        """
+
+    async def judge(self, message_id: str, verdict: Verdict, who: str) -> bool:
+        """A person decides about a message that is uncertain or held; False where it is not, or there is no such."""
 
     async def settle(self, lease: Lease, decision: Decision) -> bool:
         """End a lease without an attempt (released, expired, held)."""
+
+    async def claim_content(self, *, hosts: Mapping[str, str], free: Mapping[str, int], lease: timedelta) -> JobRound:
+        """Take content jobs that are due, at most `free[host]` for each host, the longest due first.
+
+        `hosts` maps nodes to their content source's host; jobs of nodes it does not name are of host "". A host
+        that `free` does not name has no place. A job that nobody waits for is dropped on the way.
+        """
+
+    async def postpone(self, job: Job, no_answer: NoAnswer, at: datetime) -> bool:
+        """Note a try that failed, to be repeated `at` that time; False where the lease was lost meanwhile."""
+
+    async def release(self, job: Job) -> bool:
+        """End a lease as if the job had never been claimed."""
+
+    async def resolve(self, job: Job, resolution: Resolution, limits: Sequence[node.Limit] = ()) -> bool:
+        """Give the waiting messages their text or their end, and end the job; False where the lease was lost.
+
+        Of `more`, recipients who are in this activation already are left out; duplicates and limits are decided
+        as admit() does. A message that is skipped gives its once_key back.
+        """
 
     async def history(self, query: Query) -> list[message.Message]:
         """Messages, newest first."""
 
     async def story(self, message_id: str) -> Story | None:
         """All about one message."""
+
+    async def totals(self, query: Query, zone: tzinfo) -> list[Total]:
+        """What the messages come to, by node, day (of `zone`) and currency; the query's limit does not count."""
 
     async def cancel(self, query: Query, who: str) -> int:
         """Cancel what has not been sent; how many."""
@@ -248,6 +545,7 @@ class OnUncertain(enum.StrEnum):
 
     HOLD = "hold"
     RESEND = "resend"
+    FAILOVER = "failover"  # to the route's next provider: it may arrive twice, and cost twice
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,41 +576,71 @@ class Provider(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, kw_only=True)
-class Receipt:
-    """What a provider reports later of one submission: its id, or our ref, and how the message ended or stands."""
+TakeReceipts = Callable[[str, Sequence[Receipt]], Awaitable[None]]
+"""Keep what a provider (by name) reported. Durable on return, so only then is it acknowledged; raises OutboxError."""
 
-    provider_id: str
-    ref: str
-    state: Status
-    raw: str
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """One HTTP request in which a provider reports. `url` is the public address that it was sent to, with its query."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]  # whatever the case of a name
+    body: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """The receipts in a notice, none where it is about something else, and its acknowledgement when they are kept."""
+
+    receipts: tuple[Receipt, ...]
+    status: int = 200
+    content_type: str = "text/plain; charset=utf-8"
+    body: bytes = b""
 
 
 class Reporting(Provider, Protocol):
-    """A provider that sends receipts to us."""
+    """A provider that sends receipts over HTTP, where `reports` says so."""
 
-    def parse_receipt(self, *, headers: Mapping[str, str], query: str, body: bytes) -> tuple[Receipt, ...]:
-        """The receipts in one HTTP request, none where it holds none; ValueError where it cannot be read."""
+    @property
+    def reports(self) -> bool: ...
+
+    def read(self, notice: Notice) -> Report:
+        """Raises errors.ReceiptForged where its signature is not good, errors.ReceiptError where it cannot be read."""
+
+
+class Connected(Provider, Protocol):
+    """A provider that keeps a connection, over which receipts come too. `send` makes one where there is none."""
+
+    async def run(self, take: TakeReceipts) -> None:
+        """Keep the connection up and hand receipts on, until cancelled."""
 
 
 # --- content, and what Asterisk sends for us ----------------------------------------------------------------------
 
 
-@dataclass(frozen=True, kw_only=True)
-class Content:
-    """What the customer's system wants said, or why it is not known."""
-
-    text: str | None
-    reason: message.Reason | None = None
-
-
 class ContentSource(Protocol):
     """Where a node's text comes from, if not from the node. Never raises for what the other side does."""
 
-    async def fetch(self, visit: call.Visit) -> Content: ...
+    host: str  # sources of one host share its places and its faults
+    timeout: timedelta  # the longest that `fetch` may take
+
+    async def fetch(self, question: Question) -> Answer | NoAnswer: ...
+
+    async def close(self) -> None: ...
 
 
 class PbxMessenger(Protocol):
-    """Asterisk as a way of sending (SIP MESSAGE, a modem). Raises errors.PbxError."""
+    """One Asterisk as a way of sending. Whatever it does is an Outcome; its own no is Retry with the code `refused`."""
 
-    async def send_message(self, *, to: str, sender: str, body: str) -> None: ...
+    async def send_message(self, *, to: str, sender: str, body: str, over: str, patience: timedelta) -> message.Outcome:
+        """Hand one SIP MESSAGE to its SIP stack, `over` "ari" or "ami"; what the peer answers, nobody hears."""
+
+    async def action(self, name: str, fields: Mapping[str, str], *, patience: timedelta) -> message.Outcome:
+        """One AMI action, by which something is sent. Accepted carries the answer's ID, where it has one."""
+
+    async def listen(self, names: Collection[str], take: Callable[[Mapping[str, str]], None]) -> None:
+        """Hand over AMI's events of these names, until cancelled."""
+
+    async def close(self) -> None: ...

@@ -72,8 +72,12 @@ def add(
     visit: call.Visit,
     draft: message.Draft,
     limits: Sequence[node.Limit],
+    place: str | None = None,
 ) -> ports.Admitted:
-    """Store one message of an activation, or why it is not to be sent: a duplicate in the call, or over a limit."""
+    """Store one message of an activation, or why it is not to be sent: a duplicate in the call, or over a limit.
+
+    `place` is the id of a message that waited for a recipient, which this one becomes.
+    """
     recipient_hash = keys.recipient(draft.recipient)
     status, reason, once_key = draft.status, draft.reason, None
     if status in _TO_BE_SENT or status is message.Status.HELD:  # a person may have what is held sent
@@ -83,12 +87,12 @@ def add(
             # call is no reason to try again, and a person who wants it has `retry`.
             if raw.execute(SQL["once"], {"once_key": once_key}).fetchone():
                 status, reason, once_key = message.Status.SKIPPED, message.Reason.DUPLICATE_IN_CALL, None
-        if status in _TO_BE_SENT and not _within(raw, limits, visit.node, recipient_hash, now):
+        if draft.recipient and status in _TO_BE_SENT and not _within(raw, limits, visit.node, recipient_hash, now):
             # Without the key: it was never sent, so a later visit of the call may still get through.
             status, reason, once_key = message.Status.SKIPPED, message.Reason.CAPPED, None
-    message_id = ids.new(now)
+    message_id = place or ids.new(now)
     raw.execute(
-        SQL["add_message"],
+        SQL["take_place" if place else "add_message"],
         {
             "id": message_id,
             "activation_id": activation_id,
@@ -104,6 +108,7 @@ def add(
             "encoding": str(draft.encoding),
             "segments": draft.segments,
             "route": json.dumps(draft.route),
+            "provider": draft.route[0] if draft.route else "",
             "created_at": rows.to_ms(min(now, visit.arrived_at)),
             "due_at": rows.to_ms(draft.due_at),
             "expires_at": rows.to_ms(draft.expires_at),

@@ -81,7 +81,7 @@ def _take(raw: sqlite3.Connection, activation_id: str, now: datetime, run: str, 
         raw.execute(SQL["drop_job"], facts)
         return None
     if row["claims"] >= work.MOST_CLAIMS:
-        _end(raw, facts, _POISON, tried=0)
+        _end(raw, facts, _POISON)
         return None
     token = run + secrets.token_hex(8)
     raw.execute(SQL["lease_job"], facts | {"token": token, "until": rows.to_ms(now + lease)})
@@ -93,6 +93,7 @@ _POISON = ports.Resolution(
     status=message.Status.HELD,
     reason=message.Reason.POISON,
     detail=f"begun {work.MOST_CLAIMS} times, and the gateway ended, or its lease did, before any answer was kept",
+    asked=False,
 )
 
 
@@ -130,31 +131,48 @@ def resolve(
     facts = _held(job, now)
     if raw.execute(SQL["holds_job"], facts).fetchone() is None:
         return False
-    if not _end(raw, facts, resolution, tried=1):
+    waiting = raw.execute(SQL["waiting"], facts).fetchone()
+    if not waiting["n"]:
+        _end(raw, facts, resolution)
         raw.execute(SQL["drop_job"], facts)
         return True
     there = {row["recipient"] for row in raw.execute(SQL["recipients_of"], facts)}
+    place = waiting["unnamed"]  # the message that waits for a recipient, too
     for draft in resolution.more:
         clean = replace(
             draft,
             recipient=rows.whole(draft.recipient),
             sender=rows.whole(draft.sender),
             text=None if draft.text is None else rows.whole(draft.text),
+            # not too old before those who wait: a person may have had the question repeated
+            expires_at=max(draft.expires_at, rows.from_ms(waiting["expires_at"])),
         )
         if clean.recipient not in there:
             there.add(clean.recipient)
             admission.add(
-                raw, keys=keys, now=now, activation_id=job.activation_id, visit=job.visit, draft=clean, limits=limits
+                raw,
+                keys=keys,
+                now=now,
+                activation_id=job.activation_id,
+                visit=job.visit,
+                draft=clean,
+                limits=limits,
+                place=place,
             )
+            place = None
+    if place is not None:
+        status, reason = resolution.unnamed
+        raw.execute(SQL["end_unnamed"], {"message_id": place, "status": str(status), "reason": str(reason)})
+    _end(raw, facts, resolution)
     return True
 
 
-def _end(raw: sqlite3.Connection, facts: Mapping[str, Any], resolution: ports.Resolution, *, tried: int) -> int:
-    """End the job and the waiting of its messages; how many waited."""
+def _end(raw: sqlite3.Connection, facts: Mapping[str, Any], resolution: ports.Resolution) -> None:
+    """End the job and the waiting of its messages."""
     values = {
         **facts,
         **_told(resolution),
-        "tried": tried,
+        "tried": int(resolution.asked),
         "state": str(resolution.state),
         "status": str(resolution.status),
         "text": None if resolution.text is None else rows.whole(resolution.text),
@@ -164,7 +182,7 @@ def _end(raw: sqlite3.Connection, facts: Mapping[str, Any], resolution: ports.Re
         "due_at": rows.maybe_ms(resolution.due_at),
     }
     raw.execute(SQL["end_job"], values)
-    return raw.execute(SQL["end_waiting"], values).rowcount
+    raw.execute(SQL["end_waiting"], values)
 
 
 def _held(job: ports.Job, now: datetime) -> dict[str, Any]:

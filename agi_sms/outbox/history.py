@@ -2,14 +2,15 @@
 
 import sqlite3
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime, tzinfo
 from typing import Any
 
 from agi_sms import ids, message, ports
-from agi_sms.outbox import content, queries, rows
+from agi_sms.outbox import content, queries, receipts, rows
 
 SQL = queries.load("sqlite")
 SHORTEST_END = 3  # digits of a number's end
+_QUARTER = 900_000  # milliseconds
 _SPACERS = str.maketrans("", "", " -./()")
 
 
@@ -100,6 +101,9 @@ def _attempt(raw: sqlite3.Connection, row: sqlite3.Row) -> ports.Attempt:
         code=row["code"],
         detail=row["detail"],
         provider_ids=tuple(name["provider_id"] for name in names),
+        receipts=receipts.of_attempt(raw, row["id"]),
+        verdict=None if row["verdict"] is None else message.Status(row["verdict"]),
+        cost=None if row["cost"] is None else message.Cost(micros=row["cost"], currency=row["currency"]),
     )
 
 
@@ -114,6 +118,30 @@ def stats(raw: sqlite3.Connection) -> dict[message.Status, int]:
     return {status: counted.get(status, 0) for status in message.Status}
 
 
+def totals(raw: sqlite3.Connection, query: ports.Query, zone: tzinfo) -> list[ports.Total]:
+    """By node, day and currency, in this order. A day of any zone is made of whole quarters of an hour."""
+    where, values = _conditions(query)
+    sums: dict[tuple[str, date, str], list[int]] = {}
+    for row in raw.execute(f"{SQL['totals']}{where}{SQL['by_quarter']}", values):
+        day = rows.from_ms(row["quarter"] * _QUARTER).astimezone(zone).date()
+        so_far = sums.setdefault((row["node"], day, row["currency"]), [0, 0, 0])
+        for place, name in enumerate(("messages", "segments", "cost")):
+            so_far[place] += row[name]
+    return [
+        ports.Total(node=node, day=day, currency=currency, messages=messages, segments=segments, cost=cost)
+        for (node, day, currency), (messages, segments, cost) in sorted(sums.items())
+    ]
+
+
+_STATEMENTS = {
+    "cancel": "cancel",
+    "retry": "retry",
+    str(ports.Verdict.SENT): "judge_sent",
+    str(ports.Verdict.RESEND): "retry",
+    str(ports.Verdict.FAIL): "judge_fail",
+}
+
+
 def decide(
     raw: sqlite3.Connection,
     *,
@@ -123,13 +151,13 @@ def decide(
     chosen: Sequence[str],
     who: str,
 ) -> int:
-    """Do `what` (`cancel` or `retry`) to those of the chosen whose status still allows it; how many."""
-    count = 0
+    """Do `what` (`cancel`, `retry`, a Verdict) to those of the chosen whose status still allows it; how many."""
+    count, statement = 0, _STATEMENTS[what]
     for message_id in chosen:
         facts = {"message_id": message_id, "now": rows.to_ms(now), "who": rows.storable(who), "what": what}
         if raw.execute(SQL["status"], facts).fetchone()["status"] in allowed:
-            raw.execute(SQL[what], facts)
-            if what == "retry":
+            raw.execute(SQL[statement], facts)
+            if statement == "retry":
                 raw.execute(SQL["reopen_job"], facts)
             raw.execute(SQL["add_event"], facts | {"id": ids.new(now)})
             count += 1

@@ -63,6 +63,9 @@ class Keys:
     def recipient(self, recipient: str) -> bytes:
         return self._hash(b"recipient", recipient)
 
+    def receipt(self, *words: str) -> bytes:
+        return self._hash(b"receipt", *words)
+
 
 def from_activation(activation: ports.Activation) -> dict[str, Any]:
     visit, facts = activation.visit, activation.visit.call
@@ -141,5 +144,17 @@ def to_message(row: sqlite3.Row | Mapping[str, Any], **changed: Any) -> message.
         "expires_at": from_ms(row["expires_at"]),
         "claims": row["claims"],
         "attempts": row["attempts"],
+        "provider": row["provider"],
+        "receipt_due_at": maybe_at(row["receipt_due_at"]),
+        "fallback": bool(row["fallback"]),
+        "costs": _costs(json.loads(row["costs"])),
     }
     return message.Message(**(values | changed))
+
+
+def _costs(taken: list[tuple[str, int]]) -> tuple[message.Cost, ...]:
+    """Of each currency one."""
+    sums: dict[str, int] = {}
+    for currency, micros in taken:
+        sums[currency] = sums.get(currency, 0) + micros
+    return tuple(message.Cost(micros=micros, currency=currency) for currency, micros in sums.items())

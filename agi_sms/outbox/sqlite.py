@@ -4,17 +4,19 @@ import asyncio
 import contextlib
 import os
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
-from typing import Self, TypeVar
+from types import MappingProxyType
+from typing import Self, TypeVar, overload
 
 import structlog
 
 from agi_sms import errors, message, node, ports
-from agi_sms.outbox import admission, content, database, history, queries, rows, work
+from agi_sms.outbox import admission, claims, content, database, history, queries, receipts, rows, work
 from agi_sms.outbox.writer import Work, Writer
+from agi_sms.rates import Rate
 
 log = structlog.get_logger(__name__)
 
@@ -22,6 +24,7 @@ BUSY = timedelta(seconds=5)
 PATIENCE = timedelta(seconds=30)
 SQL = queries.load("sqlite")
 owner_pid = database.owner_pid
+_NO_RATES: Mapping[str, Rate] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -139,19 +142,55 @@ class SqliteOutbox:
                 size = found.rescheduled + found.uncertain
         return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
 
-    async def claim(self, *, limit: int, lease: timedelta) -> list[ports.Lease]:
-        """At most `work.CHUNK` at once, the longest due first."""
+    @overload
+    async def claim(self, *, limit: int, lease: timedelta) -> list[ports.Lease]: ...
+
+    @overload
+    async def claim(
+        self,
+        *,
+        free: Mapping[str, int],
+        known: Collection[str] | None = None,
+        rates: Mapping[str, Rate] = _NO_RATES,
+        lease: timedelta,
+    ) -> ports.ClaimRound: ...
+
+    async def claim(
+        self,
+        *,
+        lease: timedelta,
+        limit: int = 0,
+        free: Mapping[str, int] | None = None,
+        known: Collection[str] | None = None,
+        rates: Mapping[str, Rate] = _NO_RATES,
+    ) -> list[ports.Lease] | ports.ClaimRound:
+        """About `work.CHUNK` at once; where there are more, `next_at` is past."""
+        if free is None:
+            return await self._claim_any(limit, lease)
+        places, names, most = dict(free), frozenset(free if known is None else known), dict(rates)
+        while True:
+            found = await self._claim(
+                lambda raw: claims.claim(
+                    raw, now=self._clock(), run=self._run, free=places, known=names, rates=most, lease=lease
+                ),
+                lambda found: self._undo(found.round.leases),
+            )
+            if not found.more:
+                return found.round
+
+    async def _claim_any(self, limit: int, lease: timedelta) -> list[ports.Lease]:
         while limit > 0:
             found = await self._claim(
-                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease), self._undo
+                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease),
+                lambda found: self._undo(found.leases),
             )
             if not found.more:
                 return list(found.leases)
         return []
 
-    def _undo(self, found: work.Round) -> Iterable[Work[bool]]:
+    def _undo(self, leases: Iterable[ports.Lease]) -> Iterable[Work[bool]]:
         now = self._clock()
-        return [partial(work.settle, now=now, lease=lease, decision=lease.undone) for lease in found.leases]
+        return [partial(work.settle, now=now, lease=lease, decision=lease.undone) for lease in leases]
 
     async def _claim(self, claiming: Work[T], undo: Callable[[T], Iterable[Work[bool]]]) -> T:
         answer = self._writer.submit(claiming)
@@ -171,21 +210,54 @@ class SqliteOutbox:
     async def next_due(self) -> datetime | None:
         return await self._read(history.next_due)
 
-    async def begin(self, lease: ports.Lease, provider: str) -> str | None:
-        return await self._writer.submit(lambda raw: work.begin(raw, now=self._clock(), lease=lease, provider=provider))
+    async def begin(self, lease: ports.Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
+        return await self._writer.submit(
+            lambda raw: work.begin(raw, now=self._clock(), lease=lease, provider=provider, cost=cost)
+        )
 
     async def finish(
-        self, lease: ports.Lease, attempt_id: str, outcome: message.Outcome, decision: ports.Decision
+        self,
+        lease: ports.Lease,
+        attempt_id: str,
+        outcome: message.Outcome,
+        decision: ports.Decision,
+        *,
+        receipt_due_at: datetime | None = None,
+        cost: message.Cost | None = None,
     ) -> bool:
         return await self._writer.submit(
             lambda raw: work.finish(
-                raw, now=self._clock(), lease=lease, attempt_id=attempt_id, outcome=outcome, decision=decision
+                raw,
+                now=self._clock(),
+                lease=lease,
+                attempt_id=attempt_id,
+                outcome=outcome,
+                decision=decision,
+                receipt_due_at=receipt_due_at,
+                cost=cost,
             )
         )
 
     async def settle(self, lease: ports.Lease, decision: ports.Decision) -> bool:
         return await self._writer.submit(
             lambda raw: work.settle(raw, now=self._clock(), lease=lease, decision=decision)
+        )
+
+    # --- receipts ---
+
+    async def receive(self, provider: str, receipts: Sequence[ports.Receipt]) -> ports.Received:
+        """A hundred in one transaction, so that admissions do not wait. What is nobody's is kept for a week."""
+        found = await asyncio.gather(*(self._receive(provider, part) for part in _parts(receipts)))
+        return ports.Received(
+            new=sum(part.new for part in found),
+            known=sum(part.known for part in found),
+            unmatched=sum(part.unmatched for part in found),
+            settled=tuple(one for part in found for one in part.settled),
+        )
+
+    async def _receive(self, provider: str, part: Sequence[ports.Receipt]) -> ports.Received:
+        return await self._writer.submit(
+            lambda raw: receipts.receive(raw, keys=self._keys, now=self._clock(), provider=provider, receipts=part)
         )
 
     # --- content ---
@@ -236,6 +308,10 @@ class SqliteOutbox:
         """How many messages are in each status, all of them named."""
         return await self._read(history.stats)
 
+    async def totals(self, query: ports.Query, zone: tzinfo) -> list[ports.Total]:
+        """A message counts on the day it arrived."""
+        return await self._read(lambda raw: history.totals(raw, query, zone))
+
     async def cancel(self, query: ports.Query, who: str) -> int:
         """Not what is being sent just now; nothing where a shortened id fits several messages."""
         return await self._decide("cancel", message.CANCELLABLE, query, who)
@@ -243,6 +319,11 @@ class SqliteOutbox:
     async def retry(self, query: ports.Query, who: str) -> int:
         """Due now, with its whole maximum age again."""
         return await self._decide("retry", message.RETRYABLE, query, who)
+
+    async def judge(self, message_id: str, verdict: ports.Verdict, who: str) -> bool:
+        """`message_id` may be shortened where it fits one message only. RESEND is as `retry`."""
+        query = ports.Query(message_id=message_id)
+        return await self._decide(str(verdict), message.JUDGEABLE, query, who) > 0
 
     async def _decide(self, what: str, allowed: frozenset[message.Status], query: ports.Query, who: str) -> int:
         chosen = await self._read(lambda raw: history.targets(raw, query))
@@ -276,6 +357,11 @@ class SqliteOutbox:
             stack.push_async_callback(self._writing.close)
             stack.push_async_callback(self._reading.close)
             await self._writer.close()
+
+
+def _parts(reported: Sequence[ports.Receipt]) -> Iterable[Sequence[ports.Receipt]]:
+    most = receipts.CHUNK
+    return [tuple(reported[start : start + most]) for start in range(0, len(reported), most)]
 
 
 def _seen(answer: "asyncio.Future[bool]") -> None:

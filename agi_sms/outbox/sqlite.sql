@@ -4,10 +4,17 @@
 -- name: begin
 BEGIN IMMEDIATE;
 
+-- name: taken
+(t.outcome = 'accepted' OR t.verdict IN ('delivered', 'accepted') OR (t.outcome = 'uncertain' AND t.verdict = 'failed'))
+
 -- name: columns
 m.id, m.activation_id, m.node, a.call_id, m.recipient, m.source, m.status, m.reason, m.sender, m.text, m.encoding,
-m.segments, m.route, m.created_at, m.due_at, m.expires_at, m.claims,
-coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) - m.attempts_before AS attempts
+m.segments, m.route, m.created_at, m.due_at, m.expires_at, m.claims, m.provider, m.receipt_due_at,
+coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) - m.attempts_before AS attempts,
+m.text IS NOT NULL
+    AND EXISTS (SELECT 1 FROM content_jobs WHERE activation_id = m.activation_id AND state = 'fallback') AS fallback,
+(SELECT json_group_array(json_array(t.currency, t.cost)) FROM attempts t
+    WHERE t.message_id = m.id AND t.cost IS NOT NULL AND {taken}) AS costs
 
 -- === admission ===
 
@@ -17,7 +24,7 @@ SELECT id FROM activations WHERE pbx = :pbx AND visit = :visit;
 -- name: admitted
 -- Recipients that the customer's system named were added after the answer.
 SELECT id, recipient, admitted_status, admitted_reason, coalesce(due_at, created_at) AS due_at
-FROM messages WHERE activation_id = :activation_id AND source <> 'api' ORDER BY id;
+FROM messages WHERE activation_id = :activation_id AND (source <> 'api' OR admitted_status = 'waiting') ORDER BY id;
 
 -- name: add_activation
 INSERT INTO activations (
@@ -41,12 +48,20 @@ ON CONFLICT (scope, window_start) DO UPDATE SET used = used + 1;
 -- name: add_message
 INSERT INTO messages (
     id, activation_id, node, recipient, recipient_reversed, recipient_hash, source, status, reason, admitted_status,
-    admitted_reason, sender, text, encoding, segments, route, created_at, due_at, expires_at, max_age, once_key
+    admitted_reason, sender, text, encoding, segments, route, provider, created_at, due_at, expires_at, max_age,
+    once_key
 ) VALUES (
     :id, :activation_id, :node, :recipient, :recipient_reversed, :recipient_hash, :source, :status, :reason, :status,
-    :reason, :sender, :text, :encoding, :segments, :route, :created_at, :due_at, :expires_at,
+    :reason, :sender, :text, :encoding, :segments, :route, :provider, :created_at, :due_at, :expires_at,
     max(:expires_at - :due_at, 0), :once_key
 );
+
+-- name: take_place
+UPDATE messages SET recipient = :recipient, recipient_reversed = :recipient_reversed,
+    recipient_hash = :recipient_hash, status = :status, reason = :reason, sender = :sender, text = :text,
+    encoding = :encoding, segments = :segments, route = :route, provider = :provider, due_at = :due_at,
+    expires_at = :expires_at, max_age = max(:expires_at - :due_at, 0), once_key = :once_key
+WHERE id = :id;
 
 -- name: returned
 UPDATE activations SET returned_at = :at WHERE id = :activation_id;
@@ -65,7 +80,8 @@ FROM messages m INDEXED BY messages_leased WHERE m.status = 'sending' AND substr
 ORDER BY m.lease_until LIMIT :most;
 
 -- name: close_attempt
-UPDATE attempts SET ended_at = :now, outcome = :outcome, code = :code, detail = :detail
+UPDATE attempts SET ended_at = :now, outcome = :outcome, code = :code, detail = :detail,
+    cost = coalesce(:cost, cost), currency = coalesce(:currency, currency)
 WHERE id = :attempt_id AND message_id = :message_id AND ended_at IS NULL;
 
 -- name: void
@@ -91,6 +107,42 @@ FROM messages m INDEXED BY messages_due JOIN activations a ON a.id = m.activatio
 WHERE m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
 ORDER BY m.due_at, m.id LIMIT :most;
 
+-- name: providers_to_come
+-- From provider to provider through the index: what one of them has waiting is not read.
+WITH RECURSIVE pending (provider) AS (
+    SELECT min(provider) FROM messages INDEXED BY messages_next
+    WHERE status IN ('scheduled', 'uncertain') AND due_at IS NOT NULL
+    UNION ALL
+    SELECT (
+        SELECT min(provider) FROM messages INDEXED BY messages_next
+        WHERE status IN ('scheduled', 'uncertain') AND due_at IS NOT NULL AND provider > pending.provider
+    ) FROM pending WHERE pending.provider IS NOT NULL
+)
+SELECT provider FROM pending WHERE provider IS NOT NULL;
+
+-- name: first_of
+SELECT due_at FROM messages INDEXED BY messages_next
+WHERE provider = :provider AND status IN ('scheduled', 'uncertain') AND due_at IS NOT NULL ORDER BY due_at LIMIT 1;
+
+-- name: due_of
+SELECT {columns},
+    (SELECT provider FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_provider,
+    (SELECT ended_at FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_ended,
+    (SELECT count(*) FROM attempts WHERE message_id = m.id AND n > m.attempts_before AND outcome = 'retry') AS refusals
+FROM messages m INDEXED BY messages_next JOIN activations a ON a.id = m.activation_id
+WHERE m.provider = :provider AND m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
+ORDER BY m.due_at, m.id LIMIT :most;
+
+-- name: about_to_begin
+-- Claimed, and not attempted yet.
+SELECT provider, count(*) AS n FROM messages m INDEXED BY messages_leased
+WHERE status = 'sending' AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND ended_at IS NULL)
+GROUP BY provider;
+
+-- name: begun
+SELECT started_at FROM attempts INDEXED BY attempts_provider
+WHERE provider = :provider AND started_at > :since AND started_at <= :now ORDER BY started_at DESC LIMIT :most;
+
 -- name: lease
 UPDATE messages SET lease_before = status, status = 'sending', lease_token = :token, lease_until = :until,
     claims = claims + 1
@@ -108,15 +160,18 @@ SELECT 1 FROM messages WHERE id = :message_id AND status = 'sending' AND lease_t
 AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL);
 
 -- name: add_attempt
-INSERT INTO attempts (id, message_id, n, provider, started_at)
-SELECT :attempt_id, :message_id, coalesce(max(n), 0) + 1, :provider, :now FROM attempts WHERE message_id = :message_id;
+INSERT INTO attempts (id, message_id, n, provider, started_at, cost, currency)
+SELECT :attempt_id, :message_id, coalesce(max(n), 0) + 1, :provider, :now, :cost, :currency
+FROM attempts WHERE message_id = :message_id;
 
 -- name: attempted
-UPDATE messages SET claims = 0 WHERE id = :message_id;
+-- The provider is noted before the bytes leave: should nobody hear of the answer, the message stays with it.
+UPDATE messages SET claims = 0, provider = :provider, receipt_due_at = NULL WHERE id = :message_id;
 
 -- name: end_lease
 UPDATE messages SET status = :status, reason = :reason, claims = 0,
     due_at = CASE WHEN :status IN ('scheduled', 'uncertain') THEN :due_at ELSE due_at END,
+    provider = coalesce(:provider, provider), receipt_due_at = coalesce(:receipt_due_at, receipt_due_at),
     lease_token = NULL, lease_until = NULL, lease_before = NULL
 WHERE id = :message_id AND status = 'sending' AND lease_token = :token;
 
@@ -129,6 +184,72 @@ SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL;
 -- name: add_submission
 INSERT INTO submissions (attempt_id, segment, provider, provider_id)
 VALUES (:attempt_id, :segment, :provider, :provider_id);
+
+-- === receipts ===
+
+-- name: attempt_by_ref
+-- The one that gave this id, else the newest that may have been taken, else the newest.
+SELECT t.id, t.message_id FROM attempts t WHERE t.message_id = :ref AND t.provider = :provider ORDER BY
+    EXISTS (SELECT 1 FROM submissions WHERE attempt_id = t.id AND provider_id = :provider_id) DESC,
+    coalesce(t.outcome, '') IN ('rejected', 'retry', 'provider_down'),
+    t.n DESC
+LIMIT 1;
+
+-- name: attempt_by_id
+SELECT t.id, t.message_id FROM attempts t WHERE t.id = (
+    SELECT attempt_id FROM submissions INDEXED BY submissions_provider
+    WHERE provider = :provider AND provider_id = :provider_id ORDER BY attempt_id DESC LIMIT 1
+);
+
+-- name: add_receipt
+INSERT INTO receipts (
+    id, provider, provider_id, ref, state, code, detail, raw, received_at, attempt_id, fingerprint
+) VALUES (
+    :id, :provider, :provider_id, :ref, :state, :code, :detail, :raw, :now, :attempt_id, :fingerprint
+) ON CONFLICT (fingerprint) DO NOTHING;
+
+-- name: match_receipts
+UPDATE receipts INDEXED BY receipts_unmatched SET attempt_id = :attempt_id
+WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL
+AND received_at >= (SELECT started_at FROM attempts WHERE id = :attempt_id);
+
+-- name: told
+SELECT provider_id, state FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
+
+-- name: set_verdict
+UPDATE attempts SET verdict = :verdict WHERE id = :attempt_id;
+
+-- name: standing
+SELECT status, lease_before, attempts_before,
+    EXISTS (SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL) AS under_way
+FROM messages WHERE id = :message_id;
+
+-- name: tried
+SELECT n, outcome, verdict FROM attempts WHERE message_id = :message_id ORDER BY n;
+
+-- name: settle_message
+UPDATE messages SET status = :status, reason = :reason, claims = 0,
+    receipt_due_at = CASE WHEN :status = 'accepted' THEN receipt_due_at END,
+    lease_token = NULL, lease_until = NULL, lease_before = NULL
+WHERE id = :message_id;
+
+-- name: one
+SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id WHERE m.id = :message_id;
+
+-- name: count_unmatched
+UPDATE meta SET value = value + :more WHERE key = 'unmatched';
+
+-- name: unmatched
+SELECT value AS n FROM meta WHERE key = 'unmatched';
+
+-- name: forget_receipts
+DELETE FROM receipts WHERE id IN (
+    SELECT id FROM receipts INDEXED BY receipts_old WHERE attempt_id IS NULL AND received_at <= :before
+    ORDER BY received_at, id LIMIT :most
+);
+
+-- name: receipts_of
+SELECT * FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
 
 -- === content jobs ===
 
@@ -205,9 +326,18 @@ WHERE activation_id = :activation_id;
 -- name: end_waiting
 UPDATE messages INDEXED BY messages_activation SET status = :status, reason = :reason, text = :text,
     encoding = :encoding, segments = :segments, sender = coalesce(:sender, sender),
-    due_at = coalesce(:due_at, due_at), expires_at = coalesce(:due_at + max_age, expires_at),
+    due_at = coalesce(:due_at, due_at), expires_at = max(coalesce(:due_at + max_age, 0), expires_at),
     once_key = CASE WHEN :status = 'skipped' THEN NULL ELSE once_key END
 WHERE activation_id = :activation_id AND status = 'waiting';
+
+-- name: waiting
+SELECT count(*) AS n, max(expires_at) AS expires_at, max(CASE WHEN recipient = '' THEN id END) AS unnamed
+FROM messages INDEXED BY messages_activation WHERE activation_id = :activation_id AND status = 'waiting';
+
+-- name: end_unnamed
+UPDATE messages SET status = :status, reason = :reason,
+    once_key = CASE WHEN :status = 'skipped' THEN NULL ELSE once_key END
+WHERE id = :message_id;
 
 -- name: recipients_of
 SELECT recipient FROM messages WHERE activation_id = :activation_id;
@@ -272,6 +402,15 @@ SELECT at, who, what FROM events WHERE message_id = :message_id ORDER BY id;
 SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id
 WHERE m.activation_id = :activation_id ORDER BY m.id;
 
+-- name: totals
+SELECT m.node, m.created_at / 900000 AS quarter, coalesce(t.currency, '') AS currency,
+    count(DISTINCT m.id) AS messages, sum(m.segments) AS segments, sum(coalesce(t.cost, 0)) AS cost
+FROM messages m JOIN activations a ON a.id = m.activation_id JOIN attempts t ON t.message_id = m.id
+AND {taken}
+
+-- name: by_quarter
+GROUP BY 1, 2, 3
+
 -- name: stats
 SELECT status, count(*) AS n FROM messages GROUP BY status;
 
@@ -281,11 +420,18 @@ SELECT status, count(*) AS n FROM messages GROUP BY status;
 SELECT status FROM messages WHERE id = :message_id;
 
 -- name: cancel
-UPDATE messages SET status = 'cancelled', reason = 'operator' WHERE id = :message_id;
+UPDATE messages SET status = 'cancelled', reason = 'operator', receipt_due_at = NULL WHERE id = :message_id;
+
+-- name: judge_sent
+UPDATE messages SET status = 'accepted', reason = NULL, claims = 0 WHERE id = :message_id;
+
+-- name: judge_fail
+UPDATE messages SET status = 'failed', reason = 'operator', claims = 0, receipt_due_at = NULL WHERE id = :message_id;
 
 -- name: retry
 UPDATE messages SET status = CASE WHEN text IS NULL THEN 'waiting' ELSE 'scheduled' END, reason = NULL,
-    due_at = :now, expires_at = :now + max_age, claims = 0,
+    due_at = :now, expires_at = :now + max_age, claims = 0, receipt_due_at = NULL,
+    provider = coalesce(json_extract(route, '$[0]'), ''),
     attempts_before = (SELECT coalesce(max(n), 0) FROM attempts WHERE message_id = :message_id)
 WHERE id = :message_id;
 

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from agi_sms import ids, message, ports
-from agi_sms.outbox import queries, rows
+from agi_sms.outbox import queries, receipts, rows
 
 SQL = queries.load("sqlite")
 MOST_CLAIMS = 10  # in a row without an attempt or a decision; after that the message is held
@@ -23,7 +23,15 @@ class Round:
 
 
 def claim(raw: sqlite3.Connection, *, now: datetime, run: str, most: int, lease: timedelta) -> Round:
-    """Give leases back that ran out, expire what is too old, then take what is due."""
+    """Take what is due, whatever its provider."""
+    if tidy(raw, now):
+        return Round(more=True)
+    due = raw.execute(SQL["due"], {"now": rows.to_ms(now), "most": min(most, CHUNK)}).fetchall()
+    return Round(leases=tuple(leased for row in due if (leased := take(raw, row, now, run, lease))))
+
+
+def tidy(raw: sqlite3.Connection, now: datetime) -> bool:
+    """Give leases back that ran out, expire and forget what is too old; whether there is so much that it goes on."""
     ms = rows.to_ms(now)
     chunk = {"now": ms, "most": CHUNK}
     lapsed = raw.execute(SQL["lapsed"], chunk).fetchall()
@@ -31,13 +39,12 @@ def claim(raw: sqlite3.Connection, *, now: datetime, run: str, most: int, lease:
         _void(raw, row, ms)
     expired = raw.execute(SQL["expire"], chunk).rowcount
     forgotten = raw.execute(SQL["forget_counters"], chunk).rowcount
-    if CHUNK in (len(lapsed), expired, forgotten):
-        return Round(more=True)
-    due = raw.execute(SQL["due"], {"now": ms, "most": min(most, CHUNK)}).fetchall()
-    return Round(leases=tuple(leased for row in due if (leased := _lease(raw, row, now, run, lease))))
+    unclaimed = receipts.forget(raw, now=now, most=CHUNK)
+    return CHUNK in (len(lapsed), expired, forgotten, unclaimed)
 
 
-def _lease(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, length: timedelta) -> ports.Lease | None:
+def take(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, length: timedelta) -> ports.Lease | None:
+    """Lease one message, or hold it where it was claimed too often."""
     before = message.Status(row["status"])
     if row["claims"] >= MOST_CLAIMS:
         _set_status(raw, row["id"], message.Status.HELD, message.Reason.POISON)
@@ -84,9 +91,12 @@ def _void(raw: sqlite3.Connection, row: sqlite3.Row, now: int) -> message.Status
             "outcome": message.OUTCOMES[message.Uncertain],
             "code": str(message.Reason.CRASHED),
             "detail": "the gateway ended, or its lease did, before the answer was written down",
+            "cost": None,
+            "currency": None,
         },
     )
     _set_status(raw, row["id"], message.Status.UNCERTAIN, message.Reason.CRASHED, now)
+    receipts.settle(raw, row["id"], row["open_attempt"])
     return message.Status.UNCERTAIN
 
 
@@ -108,7 +118,9 @@ def _set_status(
     )
 
 
-def begin(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, provider: str) -> str | None:
+def begin(
+    raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, provider: str, cost: message.Cost | None = None
+) -> str | None:
     """Open an attempt; None where the lease is lost, has run out, or has an attempt under way already."""
     facts = {
         "message_id": lease.message.id,
@@ -119,9 +131,13 @@ def begin(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, provide
     if raw.execute(SQL["holds"], facts).fetchone() is None:
         return None
     attempt_id = ids.new(now)
-    raw.execute(SQL["add_attempt"], facts | {"attempt_id": attempt_id})
+    raw.execute(SQL["add_attempt"], facts | _money(cost) | {"attempt_id": attempt_id})
     raw.execute(SQL["attempted"], facts)
     return attempt_id
+
+
+def _money(cost: message.Cost | None) -> dict[str, Any]:
+    return {"cost": None if cost is None else cost.micros, "currency": None if cost is None else cost.currency}
 
 
 def finish(
@@ -132,21 +148,24 @@ def finish(
     attempt_id: str,
     outcome: message.Outcome,
     decision: ports.Decision,
+    receipt_due_at: datetime | None = None,
+    cost: message.Cost | None = None,
 ) -> bool:
     """Close the attempt and the lease together; False, and no change, where either is not ours any more."""
     facts: dict[str, Any] = {"message_id": lease.message.id, "attempt_id": attempt_id}
     attempt = raw.execute(SQL["open_attempt"], facts).fetchone()
-    if attempt is None or not _end_lease(raw, now, lease, decision):
+    if attempt is None or not _end_lease(raw, now, lease, decision, receipt_due_at):
         return False
     word = message.OUTCOMES[type(outcome)]
     told = {"code": rows.storable(outcome.code), "detail": rows.storable(outcome.detail)}
-    raw.execute(SQL["close_attempt"], facts | told | {"now": rows.to_ms(now), "outcome": word})
+    raw.execute(SQL["close_attempt"], facts | told | _money(cost) | {"now": rows.to_ms(now), "outcome": word})
     if isinstance(outcome, message.Accepted):
-        for segment, name in enumerate(outcome.ids, start=1):
-            raw.execute(
-                SQL["add_submission"],
-                facts | {"segment": segment, "provider": attempt["provider"], "provider_id": rows.storable(name)},
-            )
+        provider = attempt["provider"]
+        names = [rows.storable(name) for name in outcome.ids if name]
+        for segment, name in enumerate(names, start=1):
+            raw.execute(SQL["add_submission"], facts | {"segment": segment, "provider": provider, "provider_id": name})
+        receipts.match(raw, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
+    receipts.settle(raw, lease.message.id, attempt_id)  # some come before the answer
     return True
 
 
@@ -157,7 +176,13 @@ def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decisi
     return _end_lease(raw, now, lease, decision)
 
 
-def _end_lease(raw: sqlite3.Connection, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:
+def _end_lease(
+    raw: sqlite3.Connection,
+    now: datetime,
+    lease: ports.Lease,
+    decision: ports.Decision,
+    receipt_due_at: datetime | None = None,
+) -> bool:
     due_at = rows.maybe_ms(decision.due_at)
     if decision.status is message.Status.SCHEDULED and due_at is None:
         due_at = rows.to_ms(now)
@@ -169,6 +194,8 @@ def _end_lease(raw: sqlite3.Connection, now: datetime, lease: ports.Lease, decis
             "status": str(decision.status),
             "reason": None if decision.reason is None else str(decision.reason),
             "due_at": due_at,
+            "provider": decision.provider,
+            "receipt_due_at": rows.maybe_ms(receipt_due_at),
         },
     )
     return ended.rowcount == 1

@@ -63,6 +63,16 @@ async def attempt(path: str) -> None:
     sys.stdin.readline()
 
 
+async def receive(path: str, prefix: str, count: str) -> None:
+    """Keep receipts that say delivered, and name the provider's id of each when it is durable."""
+    outbox = await sqlite.SqliteOutbox.open(Path(path), clock=CLOCK)
+    say("ready")
+    sys.stdin.readline()
+    for number in range(int(count)):
+        await outbox.receive("main", [stores.receipt(f"{prefix}{number}")])
+        say(f"{prefix}{number}")
+
+
 async def own(path: str) -> None:
     """Own the outbox until told to go."""
     outbox = await sqlite.SqliteOutbox.open(Path(path), clock=CLOCK, owner=True)
@@ -87,6 +97,7 @@ if __name__ == "__main__":
         "spooled": spooled,
         "claim": claim,
         "attempt": attempt,
+        "receive": receive,
         "own": own,
         "hold": hold,
     }

@@ -218,10 +218,56 @@ def unanswered(status: message.Status, **changed: Any) -> ports.Resolution:
     return ports.Resolution(**(values | changed))
 
 
-async def content(outbox: ports.Outbox, message_id: str) -> ports.ContentStory | None:
+async def story(outbox: ports.Outbox, message_id: str) -> ports.Story:
     found = await outbox.story(message_id)
     assert found is not None
-    return found.content
+    return found
+
+
+async def content(outbox: ports.Outbox, message_id: str) -> ports.ContentStory | None:
+    return (await story(outbox, message_id)).content
+
+
+async def claim_one(outbox: ports.Outbox, lease: timedelta = MINUTE) -> ports.Lease:
+    [found] = await outbox.claim(limit=1, lease=lease)
+    return found
+
+
+async def begun(outbox: ports.Outbox, lease: ports.Lease, provider: str = "main") -> str:
+    attempt = await outbox.begin(lease, provider)
+    assert attempt is not None
+    return attempt
+
+
+DECISIONS: dict[type[message.Outcome], ports.Decision] = {
+    message.Accepted: ports.Decision(status=message.Status.ACCEPTED),
+    message.Rejected: ports.Decision(status=message.Status.FAILED, reason=message.Reason.REJECTED),
+    message.Retry: ports.Decision(status=message.Status.SCHEDULED),
+    message.ProviderDown: ports.Decision(status=message.Status.SCHEDULED),
+    message.Uncertain: ports.Decision(status=message.Status.UNCERTAIN, reason=message.Reason.UNANSWERED),
+}
+
+
+async def attempted(
+    outbox: ports.Outbox, outcome: message.Outcome, provider: str = "main", due_at: datetime | None = None
+) -> str:
+    """Claim the longest due message and attempt it, with the plainest decision; its id."""
+    lease = await claim_one(outbox)
+    decision = replace(DECISIONS[type(outcome)], due_at=due_at)
+    assert await outbox.finish(lease, await begun(outbox, lease, provider), outcome, decision)
+    return lease.message.id
+
+
+async def sent(outbox: ports.Outbox, visit: str, clock: testing.FixedClock, *ids: str, provider: str = "main") -> str:
+    """Store a message that a provider takes, giving these ids for its segments; its id."""
+    await admit(outbox, visit, clock)
+    return await attempted(outbox, message.Accepted(ids=ids), provider)
+
+
+def receipt(
+    provider_id: str = "", state: message.Status = message.Status.DELIVERED, *, ref: str = "", code: str = ""
+) -> ports.Receipt:
+    return ports.Receipt(provider_id=provider_id, ref=ref, state=state, raw=f"{provider_id} {state}", code=code)
 
 
 async def only(outbox: ports.Outbox, **conditions: Any) -> message.Message:

@@ -78,6 +78,7 @@ async def test_everything_that_was_stored_comes_back(outbox_factory: stores.Stor
         encoding=message.Encoding.UCS2,
         segments=2,
         route=("main", "spare"),
+        provider="main",
         created_at=visit.arrived_at,
         due_at=clock(),
         expires_at=clock() + 24 * HOUR,

@@ -75,7 +75,8 @@ async def test_a_database_of_the_first_version(path: Path, monkeypatch: pytest.M
 
 
 async def test_no_statement_reads_a_whole_table(path: Path) -> None:
-    assert set(STATEMENTS) == {name for name in SQL if "content_jobs" in SQL[name] or name in STATEMENTS}
+    own = {name for name in SQL if "content_jobs" in SQL[name].replace(SQL["columns"], "")}
+    assert set(STATEMENTS) == own | {name for name in SQL if name in STATEMENTS}
     await made(path)
     with connection(path) as raw:
         for name, index in STATEMENTS.items():

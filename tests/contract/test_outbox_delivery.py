@@ -1,28 +1,16 @@
 """What every outbox does with leases and attempts."""
 
 import asyncio
-from datetime import timedelta
 
 import pytest
 
 from agi_sms import message, ports
 from tests.contract import stores
-from tests.contract.stores import HOUR, MINUTE, SECOND, admit, only, statuses
+from tests.contract.stores import HOUR, MINUTE, SECOND, admit, begun, claim_one, only, statuses
 
 ACCEPTED = ports.Decision(status=message.Status.ACCEPTED)
 S = message.Status
 R = message.Reason
-
-
-async def claim_one(outbox: ports.Outbox, lease: timedelta = MINUTE) -> ports.Lease:
-    [found] = await outbox.claim(limit=1, lease=lease)
-    return found
-
-
-async def begun(outbox: ports.Outbox, lease: ports.Lease, provider: str = "main") -> str:
-    attempt = await outbox.begin(lease, provider)
-    assert attempt is not None
-    return attempt
 
 
 async def test_the_longest_due_is_claimed_first_and_once(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:

@@ -2,7 +2,7 @@
 
 from agi_sms import message, ports
 from tests.contract import stores
-from tests.contract.stores import HOUR, MINUTE, SECOND, activation, admit, draft, only, statuses
+from tests.contract.stores import HOUR, MINUTE, SECOND, activation, admit, draft, only, statuses, story
 
 S = message.Status
 R = message.Reason
@@ -40,9 +40,7 @@ async def test_history(outbox_factory: stores.Store, outbox: ports.Outbox) -> No
     assert await found(message_id=one.id[-6:]) == "2"
     assert "2" in await found(message_id=one.id[:4])
     assert await found(message_id=one.id[-1:]) == ""
-    story = await outbox.story(one.id[-6:])
-    assert story is not None
-    assert story.message == one
+    assert (await story(outbox, one.id[-6:])).message == one
     assert await outbox.story(one.id[:4]) is None  # several begin so
     assert await outbox.story("nothing") is None
 
@@ -64,9 +62,7 @@ async def test_cancel_and_retry(outbox_factory: stores.Store, outbox: ports.Outb
     again = await only(outbox, message_id=made[1])
     assert (again.status, again.reason, again.due_at) == (S.SCHEDULED, None, clock())
     assert again.expires_at == clock() + 24 * HOUR
-    story = await outbox.story(made[1])
-    assert story is not None
-    assert [(e.who, e.what, e.at) for e in story.events] == [
+    assert [(e.who, e.what, e.at) for e in (await story(outbox, made[1])).events] == [
         ("ann", "cancel", clock() - 10 * HOUR),
         ("bob", "retry", clock()),
     ]
@@ -87,6 +83,4 @@ async def test_a_retry_by_a_person_starts_the_count_of_attempts_anew(
         assert await outbox.finish(lease, attempt, message.Retry(), decision)
         assert (await only(outbox)).attempts == 1
         assert await outbox.retry(ports.Query(message_id=made.message_id), "ann") == 1
-    story = await outbox.story(made.message_id)
-    assert story is not None
-    assert [one.n for one in story.attempts] == [1, 2]
+    assert [one.n for one in (await story(outbox, made.message_id)).attempts] == [1, 2]

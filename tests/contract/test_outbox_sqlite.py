@@ -261,6 +261,9 @@ HOT = {
     "end_lease": "messages",
     "open_attempt": "attempts",
     "any_open_attempt": "attempts",
+    "judge_sent": "messages",
+    "judge_fail": "messages",
+    "retry": "messages",
     "of_activation": "messages_activation",
     "attempts": "attempts",
     "provider_ids": "submissions",
@@ -311,7 +314,7 @@ async def test_history_uses_an_index(path: Path, query: ports.Query, index: str)
 
 
 def test_every_statement_is_sound(path: Path) -> None:
-    whole = set(SQL) - {"columns", "newest_first"} - {name for name in SQL if name.startswith("if_")}
+    whole = set(SQL) - {"columns", "taken", "newest_first", "by_quarter"} - {name for name in SQL if name.startswith("if_")}
     raw = sqlite3.connect(":memory:")
     for _, script in queries.migrations():
         raw.executescript(script)

@@ -2,7 +2,7 @@
 
 import asyncio
 import tempfile
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -79,6 +79,23 @@ class OutboxMachine(RuleBasedStateMachine):
     def claim(self, limit: int, minutes: int) -> None:
         leases = self.run(self.outbox.claim(limit=limit, lease=minutes * MINUTE))
         assert len(leases) <= limit
+        self.claimed(leases)
+
+    @rule(limit=st.integers(1, 3), minutes=st.integers(1, 3), provider=st.sampled_from(["main", "spare"]))
+    def claim_by_provider(self, limit: int, minutes: int, provider: str) -> None:
+        found = self.run(self.outbox.claim(free={provider: limit}, lease=minutes * MINUTE))
+        assert len(found.leases) <= limit
+        assert {lease.message.provider for lease in found.leases} <= {provider}
+        self.claimed(found.leases)
+        to_come = [
+            one.due_at
+            for one in self.run(self.outbox.history(ports.Query()))
+            if one.status in (S.SCHEDULED, S.UNCERTAIN) and one.provider == provider and one.due_at is not None
+        ]
+        if len(found.leases) < limit:
+            assert found.next_at == min([*to_come, *(one.until for one in self.held.values())], default=None)
+
+    def claimed(self, leases: Sequence[ports.Lease]) -> None:
         self.forget_lapsed()
         for lease in leases:
             assert lease.message.id not in self.held, "two valid leases"
@@ -105,14 +122,26 @@ class OutboxMachine(RuleBasedStateMachine):
             self.attempts[lease.message.id] = attempt
 
     @precondition(lambda self: bool(self.attempts))
-    @rule(data=st.data(), end=st.sampled_from(ENDS), delay=st.integers(0, 3))
-    def finish(self, data: st.DataObject, end: tuple[message.Outcome, S, message.Reason | None], delay: int) -> None:
+    @rule(
+        data=st.data(),
+        end=st.sampled_from(ENDS),
+        delay=st.integers(0, 3),
+        provider=st.sampled_from([None, "main", "spare"]),
+    )
+    def finish(
+        self,
+        data: st.DataObject,
+        end: tuple[message.Outcome, S, message.Reason | None],
+        delay: int,
+        provider: str | None,
+    ) -> None:
         name = data.draw(st.sampled_from(sorted(self.attempts)))
         lease, attempt = self.held.pop(name), self.attempts.pop(name)
         outcome, status, reason = end
         due = self.now() + delay * MINUTE if status in (S.SCHEDULED, S.UNCERTAIN) else None
-        decision = ports.Decision(status=status, reason=reason, due_at=due)
+        decision = ports.Decision(status=status, reason=reason, due_at=due, provider=provider)
         assert self.run(self.outbox.finish(lease, attempt, outcome, decision))
+        assert self.run(self.outbox.history(ports.Query(message_id=name)))[0].provider == (provider or "main")
         self.old.append((lease, attempt))
 
     @precondition(lambda self: bool(set(self.held) - set(self.attempts)))

@@ -1,0 +1,124 @@
+"""What receipts say of an attempt, and what that makes of its message; apart from any database."""
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agi_sms import message
+from agi_sms.message import Status
+from agi_sms.outbox import fates
+
+A, D, F = Status.ACCEPTED, Status.DELIVERED, Status.FAILED
+S = Status
+WORDS = {"a": A, "d": D, "f": F}
+
+
+def said(text: str) -> list[tuple[str, Status]]:
+    """`x:d` is a receipt that says delivered of the id x; `:d` names none."""
+    return [(one.split(":")[0], WORDS[one.split(":")[1]]) for one in text.split()]
+
+
+@pytest.mark.parametrize(
+    ("ids", "told", "verdict"),
+    [
+        ("", "", None),
+        ("x", "", None),
+        ("", ":a", A),
+        ("", ":d", D),
+        ("", "x:f", F),
+        ("", "x:d y:f", D),  # nothing is known of segments: the first last word counts
+        ("", "x:f y:d", F),
+        ("x", "x:a x:d", D),
+        ("x", "x:d x:a", D),
+        ("x", "x:d x:f", D),
+        ("x", "x:f x:d", F),
+        ("x", "0x78:d", D),  # the same, written in another way
+        ("xy", "x:d", A),
+        ("xy", "x:d x:d", A),
+        ("xy", "x:d x:f", A),  # contradicts itself: delivered was its last word
+        ("xy", "x:d x:f y:d", D),
+        ("xy", "y:d x:d", D),
+        ("xy", "y:d x:f", F),
+        ("xy", "y:f x:d", F),
+        ("xy", "x:a y:a", A),
+        ("xy", ":d", D),
+        ("xy", ":f", F),
+        ("xy", "x:d :d", D),
+        ("xy", "0x78:d 0x79:d", D),
+    ],
+)
+def test_verdict(ids: str, told: str, verdict: Status | None) -> None:
+    assert fates.verdict(set(ids), said(told)) is verdict
+
+
+@given(
+    ids=st.sets(st.sampled_from("xyz")),
+    told=st.lists(st.tuples(st.sampled_from(["", "x", "y", "z", "w"]), st.sampled_from([A, D, F])), max_size=8),
+)
+def test_a_last_word_is_the_last(ids: set[str], told: list[tuple[str, Status]]) -> None:
+    so_far = [fates.verdict(ids, told[:n]) for n in range(len(told) + 1)]
+    assert so_far[0] is None
+    for before, after in itertools.pairwise(so_far):
+        assert after is not None
+        assert before not in (D, F) or after is before
+
+
+@given(data=st.data(), ids=st.sets(st.sampled_from("xyz"), min_size=1))
+def test_where_nobody_contradicts_himself_the_order_is_nothing(data: st.DataObject, ids: set[str]) -> None:
+    truth = {name: data.draw(st.sampled_from([D, F])) for name in sorted(ids)}
+    words = st.sampled_from([(name, word) for name in sorted(ids) for word in (A, truth[name])])
+    told = data.draw(st.lists(words, max_size=8))
+    assert fates.verdict(ids, told) is fates.verdict(ids, data.draw(st.permutations(told)))
+
+
+def tried(text: str) -> list[fates.Tried]:
+    """`uncertain/f` is an attempt with that outcome whose receipts say failed; `/` is under way."""
+    parts = [one.split("/") for one in text.split()]
+    return [fates.Tried(n=n, outcome=out, verdict=WORDS.get(word)) for n, (out, word) in enumerate(parts, start=1)]
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "before", "after"),
+    [
+        (S.ACCEPTED, "accepted/", 0, None),
+        (S.ACCEPTED, "accepted/a", 0, None),
+        (S.ACCEPTED, "accepted/d", 0, D),
+        (S.ACCEPTED, "accepted/f", 0, F),
+        (S.DELIVERED, "accepted/d", 0, None),
+        (S.FAILED, "accepted/f", 0, None),
+        (S.UNCERTAIN, "uncertain/", 0, None),
+        (S.UNCERTAIN, "uncertain/a", 0, A),
+        (S.UNCERTAIN, "uncertain/f", 0, F),
+        (S.HELD, "uncertain/a", 0, A),
+        (S.HELD, "", 0, None),
+        (S.SCHEDULED, "retry/", 0, None),
+        (S.SCHEDULED, "retry/a", 0, A),
+        (S.SCHEDULED, "retry/f", 0, F),
+        # the newest that may have been taken decides
+        (S.UNCERTAIN, "uncertain/f retry/", 0, F),
+        (S.UNCERTAIN, "uncertain/f uncertain/", 0, None),
+        (S.UNCERTAIN, "uncertain/ uncertain/f", 0, F),
+        (S.UNCERTAIN, "uncertain/a uncertain/", 0, A),
+        (S.UNCERTAIN, "uncertain/a retry/", 0, A),
+        (S.HELD, "uncertain/a rejected/", 0, A),
+        (S.ACCEPTED, "uncertain/f accepted/", 0, None),
+        (S.ACCEPTED, "uncertain/a accepted/f", 0, F),
+        (S.ACCEPTED, "retry/f accepted/", 0, None),
+        # what came before a person's retry says only that the phone has it
+        (S.SCHEDULED, "uncertain/f", 1, None),
+        (S.SCHEDULED, "uncertain/a", 1, None),
+        (S.SCHEDULED, "uncertain/d", 1, D),
+        (S.UNCERTAIN, "uncertain/a uncertain/", 1, None),
+        (S.UNCERTAIN, "uncertain/a uncertain/f", 1, F),
+        (S.ACCEPTED, "accepted/f accepted/", 1, None),
+        # what has ended stays so, unless the phone has it after all
+        *((final, "uncertain/a", 0, None) for final in sorted(message.FINAL)),
+        *((final, "uncertain/f", 0, None) for final in sorted(message.FINAL)),
+        *((final, "uncertain/d", 0, D) for final in sorted(message.FINAL - {D})),
+        (S.FAILED, "uncertain/d accepted/f", 0, D),
+    ],
+)
+def test_settled(status: Status, attempts: str, before: int, after: Status | None) -> None:
+    assert fates.settled(status, tried(attempts), before) is after
