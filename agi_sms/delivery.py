@@ -2,32 +2,64 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import TypeVar
 
 import structlog
 
-from agi_sms import errors, message, metrics, ports, retry
+from agi_sms import breaker, errors, message, metrics, ports, retry, rounds
+from agi_sms.prices import Prices
+from agi_sms.rates import Rate
 
 log = structlog.get_logger(__name__)
-T = TypeVar("T")
 
-LONGEST_SLEEP = 5.0  # seconds: a clock that jumps does little harm
+WORDS = rounds.Words(
+    part="delivery",
+    pauses="sending pauses: the outbox does not answer",
+    goes_on="sending goes on: the outbox answers again",
+    bug="a bug in delivery; the lease runs out and the message is found again",
+)
 MARGIN = timedelta(seconds=60)  # a lease outlasts the longest send by this
+PROBED = timedelta(seconds=1)  # until a message that met a probe under way is looked at again
+
+
+MOVES = 50  # messages of a provider that is left alone, looked at in one round
+
+
+@dataclass(frozen=True, kw_only=True)
+class Account:
+    """What the operator says of one provider, of whatever kind.
+
+    `concurrency`: submissions at once. `receipt_timeout`: how long after its acceptance a message should have its
+    receipt; None where the provider sends none.
+    """
+
+    concurrency: int = 20
+    rate: Rate | None = None
+    prices: Prices | None = None
+    receipt_timeout: timedelta | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Terms:
-    """What a reload replaces."""
+    """What a reload replaces.
+
+    A provider that is down, or leaves messages in doubt, `break_after` times in a row is left alone for `break_for`.
+    """
 
     providers: Mapping[str, ports.Provider]
+    accounts: Mapping[str, Account]
     policy: retry.Policy
-    concurrency: int
+    break_after: int = 5
+    break_for: timedelta = timedelta(seconds=30)
+
+    def account(self, provider: str) -> Account:
+        return self.accounts.get(provider) or Account()
 
 
-class Delivery:
+class Delivery(rounds.Worker):
     """Sends what is due. `jitter` gives numbers from -1 to 1."""
 
     def __init__(
@@ -38,51 +70,42 @@ class Delivery:
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
     ) -> None:
+        super().__init__(words=WORDS, clock=clock)
         self._outbox = outbox
         self._terms = terms
-        self._clock = clock
         self._jitter = jitter
-        self._woken = asyncio.Event()
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._draining = False
+        self._busy: Counter[str] = Counter()  # leases under way, by provider
+        self._health: dict[str, breaker.Breaker] = {}
 
-    def wake(self) -> None:
-        """There may be something to send."""
-        self._woken.set()
-
-    async def run(self) -> None:
-        """Send until `drain` is called or the task is cancelled."""
-        pause = 0.0
-        while not self._draining:
-            self._woken.clear()
-            try:
-                await self._round()
-            except errors.OutboxError as error:
-                if not pause:
-                    log.warning("sending pauses: the outbox does not answer", error=str(error))
-                pause = min(max(pause * 2, 0.2), LONGEST_SLEEP)
-                await asyncio.sleep(pause)
-            else:
-                if pause:
-                    log.info("sending goes on: the outbox answers again")
-                pause = 0.0
-
-    async def _round(self) -> None:
+    async def _round(self) -> datetime | None:
         terms = self._terms()
-        free = terms.concurrency - len(self._under_way)
-        leases: list[ports.Lease] = []
-        if free > 0:
-            longest = max((p.timeout for p in terms.providers.values()), default=timedelta(0))
-            leases = await self._outbox.claim(limit=free, lease=longest + MARGIN)
-            if self._draining:
-                await self._give_back(leases)
-                return
-            for lease in leases:
-                task = asyncio.create_task(self._work(lease, terms))
-                self._under_way.add(task)
-                task.add_done_callback(self._ended)
-        if len(leases) < free or free <= 0:
-            await self._rest(free)
+        now = self._clock()
+        places = {name: self._places(name, terms, now) for name in terms.providers} | {"": MOVES}
+        longest = max((p.timeout for p in terms.providers.values()), default=timedelta(0))
+        found = await self._outbox.claim(
+            free={name: most - self._busy[name] for name, most in places.items() if most > self._busy[name]},
+            known=terms.providers.keys(),
+            rates={name: one.rate for name, one in terms.accounts.items() if one.rate is not None},
+            lease=longest + MARGIN,
+        )
+        if self._draining:
+            await self._give_back(found.leases)
+            return None
+        for lease in found.leases:
+            self._begin(lease, terms)
+        return found.next_at
+
+    def _begin(self, lease: ports.Lease, terms: Terms) -> None:
+        name = lease.message.provider if lease.message.provider in terms.providers else ""
+        self._busy[name] += 1
+        self._start(self._work(lease, terms)).add_done_callback(lambda _: self._busy.subtract([name]))
+
+    def _places(self, name: str, terms: Terms, now: datetime) -> int:
+        """Places that a provider has now: those of its account; of one that is left alone, those to look at its
+        messages in; of one whose pause is over, that of the probe."""
+        if self._broken(name, terms, now) is not None:
+            return MOVES
+        return 1 if self._breaker(name, terms).until is not None else terms.account(name).concurrency
 
     async def _give_back(self, leases: Sequence[ports.Lease]) -> None:
         """What was claimed while the drain began; what is not given back now, the next start finds."""
@@ -90,45 +113,34 @@ class Delivery:
             with contextlib.suppress(errors.OutboxError):
                 await self._outbox.settle(lease, lease.undone)
 
-    async def _rest(self, free: int) -> None:
-        """Until something new came, a place is free, or the next message is due."""
-        seconds = LONGEST_SLEEP
-        if free > 0:
-            due = await self._outbox.next_due()
-            if due is not None:
-                seconds = min(max((due - self._clock()).total_seconds(), 0.0), LONGEST_SLEEP)
-        try:
-            async with asyncio.timeout(seconds):
-                await self._woken.wait()
-        except TimeoutError:
-            return
-
-    def _ended(self, task: "asyncio.Task[None]") -> None:
-        self._under_way.discard(task)
-        self._woken.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            log.error("a bug in delivery; the lease runs out and the message is found again", exc_info=error)
-            metrics.fault("delivery")
-
     async def _work(self, lease: ports.Lease, terms: Terms) -> None:
         sent = lease.message
         with structlog.contextvars.bound_contextvars(call_id=sent.call_id, node=sent.node, message=sent.id):
-            onward = retry.choose(lease, terms.policy, terms.providers.get, self._clock())
+            now = self._clock()
+            onward = retry.choose(
+                lease, terms.policy, terms.providers.get, now, lambda name: self._broken(name, terms, now)
+            )
+            if isinstance(onward, retry.Go) and not self._asks(onward.provider, terms, now):
+                onward = replace(lease.undone, due_at=now + PROBED)  # somebody else is the probe
             match onward:
                 case retry.Go(provider=name):
                     await self._attempt(lease, terms, terms.providers[name])
-                case ports.Decision():
+                case ports.Decision(status=message.Status.HELD):
                     await self._persist(lambda: self._outbox.settle(lease, onward))
                     log.warning("message not sent", status=onward.status, reason=onward.reason)
+                case ports.Decision():
+                    await self._persist(lambda: self._outbox.settle(lease, onward))
 
     async def _attempt(self, lease: ports.Lease, terms: Terms, provider: ports.Provider) -> None:
-        sent = lease.message
-        attempt_id = await self._persist(lambda: self._outbox.begin(lease, provider.name))
+        sent, account = lease.message, terms.account(provider.name)
+        cost = None if account.prices is None else account.prices.cost(sent.recipient, sent.segments)
+        attempt_id = await self._persist(lambda: self._outbox.begin(lease, provider.name, cost=cost))
         if attempt_id is None:
             log.warning("lease lost before sending; somebody else has the message")
             return
         number = sent.attempts + 1
         outcome = await self._send(sent, number, provider)
+        self._learn(provider.name, outcome, terms)
         there = tuple(name for name in sent.route if name in terms.providers)
         decision = retry.decide(
             outcome,
@@ -141,7 +153,11 @@ class Delivery:
             now=self._clock(),
             jitter=self._jitter(),
         )
-        kept = await self._persist(lambda: self._outbox.finish(lease, attempt_id, outcome, decision))
+        maybe_taken = isinstance(outcome, message.Accepted | message.Uncertain)
+        overdue_at = self._clock() + account.receipt_timeout if maybe_taken and account.receipt_timeout else None
+        kept = await self._conclude(
+            lambda: self._outbox.finish(lease, attempt_id, outcome, decision, receipt_due_at=overdue_at)
+        )
         self._tell(sent, provider.name, number, outcome, decision, kept=kept)
 
     async def _send(self, sent: message.Message, number: int, provider: ports.Provider) -> message.Outcome:
@@ -165,17 +181,43 @@ class Delivery:
             metrics.fault("provider")
             return message.Uncertain(detail=f"{type(error).__name__} in the provider's code")
 
-    async def _persist(self, write: Callable[[], Awaitable[T]]) -> T:
-        """Write something down however long the outbox needs: it must not be lost."""
-        pause = 0.1
-        while True:
-            try:
-                return await write()
-            except errors.OutboxError as error:
-                if pause >= LONGEST_SLEEP:
-                    log.error("the outbox takes nothing; trying on", error=str(error))
-                await asyncio.sleep(pause)
-                pause = min(pause * 2, LONGEST_SLEEP)
+    # --- health -----------------------------------------------------------------------------------------------
+
+    def _breaker(self, name: str, terms: Terms) -> breaker.Breaker:
+        known = self._health.get(name)
+        if known is None:
+            known = self._health[name] = breaker.Breaker(after=terms.break_after, pause=terms.break_for)
+        known.after, known.pause = terms.break_after, terms.break_for
+        return known
+
+    def _broken(self, name: str, terms: Terms, now: datetime) -> datetime | None:
+        """Until when a provider is left alone; None where it is not, or a probe may go."""
+        until = self._breaker(name, terms).until
+        return until if until is not None and until > now else None
+
+    def _asks(self, name: str, terms: Terms, now: datetime) -> bool:
+        health = self._breaker(name, terms)
+        health.patience = terms.providers[name].timeout
+        return health.asks(now)
+
+    def _learn(self, name: str, outcome: message.Outcome, terms: Terms) -> None:
+        health = self._breaker(name, terms)
+        if isinstance(outcome, message.ProviderDown | message.Uncertain):
+            if health.fault(self._clock()):
+                log.warning(
+                    "provider left alone",
+                    provider=name,
+                    faults=health.count,
+                    seconds=health.pause.total_seconds(),
+                    code=outcome.code,
+                    detail=outcome.detail,
+                )
+        else:
+            faults = health.count
+            if health.success():
+                log.info("provider answers again", provider=name, faults=faults)
+        broken = sum(one.until is not None for one in self._health.values())
+        metrics.PROVIDERS_LEFT_ALONE.set(broken)
 
     def _tell(
         self,
@@ -205,15 +247,3 @@ class Delivery:
             )
         if not kept:
             log.warning("the lease had run out meanwhile; this result is not the message's any more")
-
-    async def drain(self, patience: timedelta) -> int:
-        """Claim no more, let running sends end; how many did not, and will be looked at after the next start."""
-        self._draining = True
-        self._woken.set()
-        if not self._under_way:
-            return 0
-        _, left = await asyncio.wait(tuple(self._under_way), timeout=patience.total_seconds())
-        for task in left:
-            task.cancel()
-        await asyncio.gather(*left, return_exceptions=True)
-        return len(left)

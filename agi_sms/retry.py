@@ -1,7 +1,7 @@
 """What becomes of a message after an attempt: a returned decision, no I/O and no clock of its own."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Annotated, assert_never
@@ -43,29 +43,80 @@ def wait(policy: Policy, rounds: int, jitter: float) -> timedelta:
     return timedelta(seconds=seconds * (1.0 + policy.jitter * jitter))
 
 
+Broken = Callable[[str], datetime | None]
+
+
 def choose(
-    lease: ports.Lease, policy: Policy, traits: Callable[[str], ports.Provider | None], now: datetime
+    lease: ports.Lease,
+    policy: Policy,
+    traits: Callable[[str], ports.Provider | None],
+    now: datetime,
+    broken: Broken = lambda _: None,
 ) -> Go | ports.Decision:
     """Where a claimed message goes, or how its lease ends without an attempt.
 
-    An uncertain one may only be sent again by the provider that may have it already. One that a crash left so
-    has its grace period before it, unless the provider dedupes.
+    `broken` tells until when a provider is left alone, None where it is not: then the route's next healthy one gets
+    the message. An uncertain one may only be sent again by the provider that may have it already, unless the
+    operator lets it fail over. One that a crash left so has its grace period before it, unless the provider dedupes.
     """
-    held = lease.message
     if lease.status_before is Status.UNCERTAIN:
-        provider = traits(lease.last_provider)
-        if held.reason is Reason.CRASHED and lease.last_ended is not None and not (provider and provider.idempotent):
-            grace_ends = lease.last_ended + policy.grace
-            if now < grace_ends:
-                return ports.Decision(status=Status.UNCERTAIN, reason=Reason.CRASHED, due_at=grace_ends)
-        again = provider is not None and (provider.idempotent or provider.on_uncertain is ports.OnUncertain.RESEND)
-        if again and held.attempts < policy.attempts and now < held.expires_at:
-            return Go(provider=lease.last_provider)
-        return ports.Decision(status=Status.HELD, reason=held.reason or Reason.UNANSWERED)
+        return _doubtful(lease, policy, traits, now, broken)
+    held = lease.message
     known = [name for name in held.route if traits(name) is not None]
     if not known:
-        return ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
-    return Go(provider=known[held.attempts % len(known)])
+        reason = Reason.PROVIDER_MISSING if held.route else Reason.NO_ROUTE
+        return ports.Decision(status=Status.HELD, reason=reason)
+    start = known.index(held.provider) if held.provider in known else 0
+    ordered = known[start:] + known[:start]
+    healthy = next((name for name in ordered if broken(name) is None), None)
+    if healthy is None:
+        until = min(end for name in known if (end := broken(name)) is not None)
+        return ports.Decision(status=Status.SCHEDULED, due_at=max(until, now), provider=ordered[0])
+    if healthy != held.provider:  # it is claimed again under that name, with its places and its rate
+        return ports.Decision(status=Status.SCHEDULED, due_at=held.due_at, provider=healthy)
+    return Go(provider=healthy)
+
+
+def _doubtful(
+    lease: ports.Lease,
+    policy: Policy,
+    traits: Callable[[str], ports.Provider | None],
+    now: datetime,
+    broken: Broken,
+) -> Go | ports.Decision:
+    held, last = lease.message, traits(lease.last_provider)
+    if held.reason is Reason.CRASHED and lease.last_ended is not None and not (last and last.idempotent):
+        grace_ends = lease.last_ended + policy.grace
+        if now < grace_ends:
+            return ports.Decision(status=Status.UNCERTAIN, reason=Reason.CRASHED, due_at=grace_ends)
+    onward = _again(lease, last, traits)
+    if onward is None or held.attempts >= policy.attempts or now >= held.expires_at:
+        return ports.Decision(status=Status.HELD, reason=held.reason or Reason.UNANSWERED)
+    if (until := broken(onward)) is not None:
+        return ports.Decision(status=Status.UNCERTAIN, reason=held.reason, due_at=max(until, now), provider=onward)
+    if onward != held.provider:
+        return ports.Decision(status=Status.UNCERTAIN, reason=held.reason, due_at=held.due_at, provider=onward)
+    return Go(provider=onward)
+
+
+def _again(
+    lease: ports.Lease, last: ports.Provider | None, traits: Callable[[str], ports.Provider | None]
+) -> str | None:
+    """Who may have a message that may have been taken; None: nobody."""
+    if last is None:
+        return None
+    if last.idempotent or last.on_uncertain is ports.OnUncertain.RESEND:
+        return lease.last_provider
+    if last.on_uncertain is ports.OnUncertain.FAILOVER:
+        onward = following(lease.message.route, lease.last_provider)
+        return onward if onward is not None and traits(onward) is not None else None
+    return None
+
+
+def following(route: Sequence[str], name: str) -> str | None:
+    """Who comes after this provider in the route; None after the last."""
+    at = route.index(name) + 1 if name in route else 0
+    return route[at] if at < len(route) else None
 
 
 def decide(
@@ -90,14 +141,15 @@ def decide(
     """
     doubtful = before is Status.UNCERTAIN
     width = 1 if doubtful else max(1, len(sent.route))
-    rounds, within = divmod(attempts, width)
-    pause = timedelta(0) if within else wait(policy, max(1, rounds), jitter)
+    within = None if doubtful else following(sent.route, provider.name)
+    pause = timedelta(0) if within else wait(policy, max(1, attempts // width), jitter)
 
     def again(after: timedelta) -> ports.Decision:
         due_at = now + min(after, sent.expires_at - now)  # `after` is a stranger's, and may be beyond all calendars
         if doubtful:
             return ports.Decision(status=Status.UNCERTAIN, reason=sent.reason or Reason.UNANSWERED, due_at=due_at)
-        return ports.Decision(status=Status.SCHEDULED, due_at=due_at)
+        onward = within or next(iter(sent.route), None)
+        return ports.Decision(status=Status.SCHEDULED, due_at=due_at, provider=onward)
 
     match outcome:
         case message.Accepted():
@@ -112,8 +164,16 @@ def decide(
             return again(pause if within else max(pause, after or timedelta(0)))
         case message.ProviderDown():
             return again(pause)
+        case message.Uncertain() if _fails_over(sent, provider):
+            onward = following(sent.route, provider.name)
+            return ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=now, provider=onward)
         case message.Uncertain():
             soon = wait(policy, attempts, jitter) if provider.idempotent else policy.grace
             return ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=now + soon)
         case _:
             assert_never(outcome)  # type: ignore[arg-type]
+
+
+def _fails_over(sent: message.Message, provider: ports.Provider) -> bool:
+    fails_over = provider.on_uncertain is ports.OnUncertain.FAILOVER and not provider.idempotent
+    return fails_over and following(sent.route, provider.name) is not None

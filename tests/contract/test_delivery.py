@@ -2,148 +2,19 @@
 
 import asyncio
 import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator
+from datetime import timedelta
 from typing import Any, cast
 
 import pytest
 
-from agi_sms import call, delivery, errors, ids, message, ports, retry
+from agi_sms import delivery, errors, message, ports, retry, rounds
 from agi_sms.message import Reason, Status
 from agi_sms.outbox import sqlite
-from agi_sms.testing import FakeProvider, FixedClock
+from agi_sms.testing import FakeProvider
+from tests.contract.sends import DEADLINE, HOUR, MINUTE, NOW, SECOND, Rig, Slow, held, rig, until
 
-NOW = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
-SECOND, MINUTE, HOUR = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1)
-POLICY = retry.Policy(first=30 * SECOND, factor=2.0, longest=30 * MINUTE, attempts=3, jitter=0.0, grace=5 * MINUTE)
-DEADLINE = 20.0  # seconds until a condition that never comes true fails the test
-
-
-class Rig:
-    """A delivery over a real database; the clock stands still until it is turned."""
-
-    def __init__(self, path: Path, box: sqlite.SqliteOutbox, clock: FixedClock) -> None:
-        self.path = path
-        self.box = box
-        self.clock = clock
-        self.providers: dict[str, ports.Provider] = {}
-        self.concurrency = 10
-        self.policy = POLICY
-        self.sender: delivery.Delivery | None = None
-        self.running: asyncio.Task[None] | None = None
-
-    def start(self, *known: ports.Provider, outbox: ports.Outbox | None = None) -> delivery.Delivery:
-        self.providers = {provider.name: provider for provider in known}
-        self.sender = delivery.Delivery(
-            outbox=outbox or self.box,
-            terms=lambda: delivery.Terms(providers=self.providers, policy=self.policy, concurrency=self.concurrency),
-            clock=self.clock,
-            jitter=lambda: 0.0,
-        )
-        self.running = asyncio.create_task(self.sender.run())
-        return self.sender
-
-    async def stop(self) -> None:
-        if self.sender is not None and self.running is not None:
-            await self.sender.drain(timedelta(0))
-            self.running.cancel()
-            await asyncio.gather(self.running, return_exceptions=True)
-
-    def turn(self, span: timedelta) -> None:
-        self.clock.advance(span)
-        if self.sender is not None:
-            self.sender.wake()
-
-    async def add(self, count: int = 1, **changed: Any) -> list[str]:
-        values: dict[str, Any] = {
-            "source": message.Source.CONFIG,
-            "status": Status.SCHEDULED,
-            "sender": "TeleShop",
-            "text": "Hello",
-            "segments": 1,
-            "route": ("a",),
-            "due_at": self.clock.now,
-            "expires_at": self.clock.now + 24 * HOUR,
-        }
-        drafts = [message.Draft(recipient=f"+4860010{n:04}", **(values | changed)) for n in range(count)]
-        fresh = ids.new(self.clock.now)
-        facts = call.Call(pbx="main", key=f"main/{fresh}", call_id=fresh)
-        visit = call.Visit(id=fresh, node="desk", call=facts, entry=call.Entry.ARI, arrived_at=self.clock.now)
-        activation = ports.Activation(id=fresh, visit=visit, node_revision="r1")
-        admission = await self.box.admit(activation, drafts)
-        if self.sender is not None:
-            self.sender.wake()
-        return [kept.message_id for kept in admission.messages]
-
-    async def story(self, message_id: str) -> ports.Story:
-        story = await self.box.story(message_id)
-        assert story is not None
-        return story
-
-    async def comes_to(
-        self, message_id: str, status: Status, *, attempts: int | None = None
-    ) -> tuple[message.Message, list[tuple[str, str]]]:
-        """The message once it stands so, and its attempts as (provider, outcome)."""
-        try:
-            async with asyncio.timeout(DEADLINE):
-                while True:
-                    story = await self.story(message_id)
-                    tried = [(a.provider, a.outcome) for a in story.attempts]
-                    if story.message.status is status and attempts in (None, len(tried)):
-                        return story.message, tried
-                    await asyncio.sleep(0.005)
-        except TimeoutError:
-            raise AssertionError(f"{(await self.story(message_id)).message} never became {status}") from None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of these
-            await asyncio.sleep(0.005)
-
-
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("BEGIN IMMEDIATE")
-        yield
-        raw.execute("ROLLBACK")
-
-
-@pytest.fixture
-async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
-    clock = FixedClock(NOW)
-    box = await sqlite.SqliteOutbox.open(
-        tmp_path / "box.db",
-        clock=clock,
-        busy_timeout=timedelta(milliseconds=20),
-        patience=timedelta(milliseconds=100),
-    )
-    made = Rig(tmp_path / "box.db", box, clock)
-    try:
-        yield made
-    finally:
-        await made.stop()
-        await box.close()
-
-
-class Slow(FakeProvider):
-    """Counts how many are being sent at once, and how many there ever were."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__(name)
-        self.now = self.most = 0
-
-    async def send(self, submission: ports.Submission) -> message.Outcome:
-        self.now += 1
-        self.most = max(self.most, self.now)
-        try:
-            return await super().send(submission)
-        finally:
-            self.now -= 1
-
+__all__ = ["rig"]
 
 # --- the usual way ----------------------------------------------------------------------------------------------
 
@@ -442,9 +313,9 @@ async def test_a_lease_that_is_lost_before_the_attempt_is_not_sent(rig: Rig) -> 
         def __getattr__(self, name: str) -> Any:
             return getattr(rig.box, name)
 
-        async def begin(self, lease: ports.Lease, provider: str) -> str | None:
+        async def begin(self, lease: ports.Lease, provider: str, **more: Any) -> str | None:
             await rig.box.settle(lease, ports.Decision(status=Status.HELD, reason=Reason.OPERATOR))
-            self.begun.append(await rig.box.begin(lease, provider))
+            self.begun.append(await rig.box.begin(lease, provider, **more))
             return self.begun[-1]
 
     thief = Stolen()
@@ -488,9 +359,9 @@ async def test_a_result_is_recorded_however_long_the_outbox_is_away(rig: Rig, mo
     refused: list[Exception] = []
     finish = rig.box.finish
 
-    async def noting(*args: Any) -> bool:
+    async def noting(*args: Any, **more: Any) -> bool:
         try:
-            return await finish(*args)
+            return await finish(*args, **more)
         except errors.OutboxError as error:
             refused.append(error)
             raise
@@ -510,9 +381,9 @@ async def test_sending_goes_on_when_the_outbox_answers_again(rig: Rig, monkeypat
     refused: list[Exception] = []
     claim = rig.box.claim
 
-    async def noting(**values: Any) -> list[ports.Lease]:
+    async def noting(**values: Any) -> ports.ClaimRound:
         try:
-            return await claim(**values)
+            return cast(ports.ClaimRound, await claim(**values))
         except errors.OutboxError as error:
             refused.append(error)
             raise
@@ -565,6 +436,95 @@ async def test_drain_gives_up_and_the_next_start_knows(rig: Rig) -> None:
         await rig.box.close()
 
 
+@contextlib.asynccontextmanager
+async def result_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, list[Exception]]]:
+    """The provider has accepted, and another process holds the database; how often it was refused."""
+    provider = FakeProvider("a")
+    provider.gate.clear()
+    rig.start(provider)
+    [one] = await rig.add()
+    await until(lambda: len(provider.submissions) == 1)
+    refused: list[Exception] = []
+    finish = rig.box.finish
+
+    async def noting(*args: Any, **more: Any) -> bool:
+        try:
+            return await finish(*args, **more)
+        except errors.OutboxError as error:
+            refused.append(error)
+            raise
+
+    monkeypatch.setattr(rig.box, "finish", noting)
+    with held(rig.path):
+        provider.gate.set()
+        await until(lambda: len(refused) >= 1)
+        yield one, refused
+
+
+async def test_a_result_that_is_being_written_when_drains_patience_ends_is_kept(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with result_that_waits(rig, monkeypatch) as (one, refused):
+        assert rig.sender is not None
+        draining = asyncio.create_task(rig.sender.drain(timedelta(0)))
+        before = len(refused)
+        await until(lambda: draining.done() or len(refused) > before)
+    assert await draining == 0
+    await rig.comes_to(one, Status.ACCEPTED, attempts=1)
+
+
+async def test_a_result_that_cannot_be_written_stops_drain_for_a_while_only(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "GRACE", timedelta(milliseconds=20))
+    async with result_that_waits(rig, monkeypatch) as (one, _):
+        assert rig.sender is not None
+        assert await asyncio.wait_for(rig.sender.drain(timedelta(0)), DEADLINE) == 1
+    await rig.comes_to(one, Status.SENDING, attempts=1)
+
+
+async def test_a_provider_that_does_not_let_go_stops_drain_for_a_while_only(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rounds, "GRACE", timedelta(milliseconds=20))
+
+    class Clinging(FakeProvider):
+        async def send(self, submission: ports.Submission) -> message.Outcome:
+            self.submissions.append(submission)
+            while not self.gate.is_set():
+                with contextlib.suppress(asyncio.CancelledError):
+                    await self.gate.wait()
+            return message.Accepted()
+
+    provider = Clinging("a")
+    provider.gate.clear()
+    sender = rig.start(provider)
+    await rig.add()
+    await until(lambda: len(provider.submissions) == 1)
+    assert await asyncio.wait_for(sender.drain(timedelta(0)), DEADLINE) == 1
+    provider.gate.set()
+
+
+async def test_what_the_outbox_refuses_for_ever_keeps_no_place(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[Any] = []
+
+    async def refused(*values: Any, **_: Any) -> bool:
+        asked.append(values)
+        raise errors.OutboxRefused
+
+    finish = rig.box.finish
+    monkeypatch.setattr(rig.box, "finish", refused)
+    rig.concurrency = 1
+    provider = FakeProvider("a")
+    rig.start(provider)
+    [one] = await rig.add()
+    await until(lambda: bool(asked))
+    monkeypatch.setattr(rig.box, "finish", finish)
+    [two] = await rig.add()
+    await rig.comes_to(two, Status.ACCEPTED)
+    await rig.comes_to(one, Status.SENDING, attempts=1)
+
+
 async def test_drain_with_nothing_under_way_is_over_at_once(rig: Rig) -> None:
     sender = rig.start(FakeProvider("a"))
     assert await sender.drain(timedelta(hours=1)) == 0
@@ -577,12 +537,12 @@ async def test_what_is_claimed_while_draining_begins_is_given_back(rig: Rig, mon
     gate, claimed = asyncio.Event(), asyncio.Event()
     claim = rig.box.claim
 
-    async def slowly(**values: Any) -> list[ports.Lease]:
-        leases = await claim(**values)
-        if leases and provider.submissions:
+    async def slowly(**values: Any) -> ports.ClaimRound:
+        found: ports.ClaimRound = await claim(**values)
+        if found.leases and provider.submissions:
             claimed.set()
             await gate.wait()
-        return leases
+        return found
 
     monkeypatch.setattr(rig.box, "claim", slowly)
     sender = rig.start(provider)

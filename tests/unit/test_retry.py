@@ -38,6 +38,7 @@ def make_message(**changed: Any) -> message.Message:
         "due_at": NOW,
         "expires_at": NOW + timedelta(hours=24),
     }
+    values["provider"] = next(iter(changed.get("route", values["route"])), "")
     return message.Message(**(values | changed))
 
 
@@ -63,13 +64,14 @@ def decide(
     jitter: float = 0.0,
     **changed: Any,
 ) -> ports.Decision:
+    sent = make_message(**changed)
     return retry.decide(
         outcome,
-        sent=make_message(**changed),
+        sent=sent,
         before=before,
         attempts=attempts,
         refusals=attempts - 1 if refusals is None else refusals,
-        provider=provider or FakeProvider("a"),
+        provider=provider or FakeProvider(sent.route[(attempts - 1) % len(sent.route)]),
         policy=policy,
         now=now,
         jitter=jitter,
@@ -147,7 +149,7 @@ def test_a_no_does_not_settle_an_earlier_doubt(attempts: int) -> None:
 
 @pytest.mark.parametrize("outcome", [message.Retry(), message.Retry(after=600 * SECOND), message.ProviderDown()])
 def test_what_was_not_taken_goes_to_the_next_of_the_route_at_once(outcome: message.Outcome) -> None:
-    assert decide(outcome, attempts=1) == ports.Decision(status=Status.SCHEDULED, due_at=NOW)
+    assert decide(outcome, attempts=1) == ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="b")
 
 
 @pytest.mark.parametrize(("attempts", "seconds"), [(2, 30), (4, 60), (6, 120)])
@@ -155,7 +157,8 @@ def test_what_was_not_taken_goes_to_the_next_of_the_route_at_once(outcome: messa
 def test_after_the_last_of_the_route_comes_a_pause_that_grows(
     outcome: message.Outcome, attempts: int, seconds: int
 ) -> None:
-    assert decide(outcome, attempts=attempts).due_at == NOW + seconds * SECOND
+    decision = decide(outcome, attempts=attempts, provider=FakeProvider("b"))
+    assert decision == ports.Decision(status=Status.SCHEDULED, due_at=NOW + seconds * SECOND, provider="a")
 
 
 def test_the_providers_own_wish_counts_where_it_is_longer() -> None:
@@ -181,7 +184,7 @@ def test_retries_end_after_so_many_rounds_through_the_route(route: tuple[str, ..
 
 def test_a_provider_that_is_down_is_waited_for_until_the_message_is_too_old() -> None:
     decision = decide(message.ProviderDown(), attempts=2000, route=("a",))
-    assert decision == ports.Decision(status=Status.SCHEDULED, due_at=NOW + timedelta(minutes=30))
+    assert decision == ports.Decision(status=Status.SCHEDULED, due_at=NOW + timedelta(minutes=30), provider="a")
 
 
 def test_nothing_is_put_off_beyond_its_age() -> None:
@@ -229,21 +232,83 @@ def providers(*known: ports.Provider) -> Callable[[str], ports.Provider | None]:
 A, B, C = FakeProvider("a"), FakeProvider("b"), FakeProvider("c")
 
 
-@pytest.mark.parametrize(("attempts", "expected"), [(0, "a"), (1, "b"), (2, "a"), (3, "b")])
-def test_the_route_is_gone_through_in_order_again_and_again(attempts: int, expected: str) -> None:
-    lease = make_lease(attempts=attempts)
-    assert retry.choose(lease, POLICY, providers(A, B), NOW) == retry.Go(provider=expected)
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_a_message_goes_where_it_is_to_go_next(name: str) -> None:
+    assert retry.choose(make_lease(provider=name), POLICY, providers(A, B), NOW) == retry.Go(provider=name)
 
 
 def test_a_provider_that_is_gone_from_the_configuration_is_passed_over() -> None:
-    lease = make_lease(route=("gone", "b"), attempts=0)
-    assert retry.choose(lease, POLICY, providers(B), NOW) == retry.Go(provider="b")
+    moved = ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="b")
+    assert retry.choose(make_lease(route=("gone", "b")), POLICY, providers(B), NOW) == moved
+    assert retry.choose(make_lease(route=("gone", "b"), provider="b"), POLICY, providers(B), NOW) == retry.Go(
+        provider="b"
+    )
+
+
+# --- choose, where a provider is left alone ---------------------------------------------------------------------
+
+
+def left_alone(**until: datetime) -> Callable[[str], datetime | None]:
+    return until.get
+
+
+def test_the_next_healthy_one_of_the_route_gets_what_another_cannot_take() -> None:
+    later = NOW + 30 * SECOND
+    lease = make_lease(provider="b", route=("a", "b", "c"))
+    moved = retry.choose(lease, POLICY, providers(A, B, C), NOW, left_alone(b=later))
+    assert moved == ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="c")
+    moved = retry.choose(lease, POLICY, providers(A, B, C), NOW, left_alone(b=later, c=later))
+    assert moved == ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="a")
+
+
+def test_where_nobody_is_healthy_it_waits_for_the_first_who_may_be() -> None:
+    broken = left_alone(a=NOW + 30 * SECOND, b=NOW + 10 * SECOND)
+    waits = ports.Decision(status=Status.SCHEDULED, due_at=NOW + 10 * SECOND, provider="a")
+    assert retry.choose(make_lease(), POLICY, providers(A, B), NOW, broken) == waits
+
+
+def test_a_doubt_does_not_move_because_its_provider_is_left_alone() -> None:
+    again = FakeProvider("a", idempotent=True)
+    lease = make_lease(Status.UNCERTAIN, "a", attempts=1, reason=Reason.UNANSWERED)
+    waits = ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=NOW + 30 * SECOND, provider="a")
+    assert retry.choose(lease, POLICY, providers(again, B), NOW, left_alone(a=NOW + 30 * SECOND)) == waits
+
+
+# --- failover after a doubt, which the operator has asked for ---------------------------------------------------
+
+DOUBTING = FakeProvider("a", on_uncertain=ports.OnUncertain.FAILOVER)
+
+
+def test_a_doubt_fails_over_at_once_where_the_operator_says_so() -> None:
+    decision = decide(message.Uncertain(), provider=DOUBTING)
+    onward = ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=NOW, provider="b")
+    assert decision == onward
+    lease = make_lease(Status.UNCERTAIN, "a", attempts=1, provider="b", reason=Reason.UNANSWERED)
+    assert retry.choose(lease, POLICY, providers(DOUBTING, B), NOW) == retry.Go(provider="b")
+    moved = retry.choose(dataclasses.replace(lease, message=replace(lease.message, provider="a")), POLICY,
+                         providers(DOUBTING, B), NOW)  # fmt: skip
+    assert moved == onward
+
+
+def test_a_doubt_has_nobody_to_fail_over_to_at_the_end_of_the_route() -> None:
+    decision = decide(message.Uncertain(), provider=DOUBTING, route=("b", "a"))
+    waits = ports.Decision(status=Status.UNCERTAIN, reason=Reason.UNANSWERED, due_at=NOW + timedelta(minutes=5))
+    assert decision == waits
+    lease = make_lease(Status.UNCERTAIN, "a", attempts=1, route=("b", "a"), provider="a", reason=Reason.UNANSWERED)
+    held = ports.Decision(status=Status.HELD, reason=Reason.UNANSWERED)
+    assert retry.choose(lease, POLICY, providers(DOUBTING, B), NOW) == held
+
+
+def test_whoever_dedupes_is_asked_again_and_nobody_else() -> None:
+    both = FakeProvider("a", idempotent=True, on_uncertain=ports.OnUncertain.FAILOVER)
+    assert decide(message.Uncertain(), provider=both).provider is None
 
 
 def test_without_any_provider_of_the_route_a_person_decides() -> None:
     held = ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
     assert retry.choose(make_lease(), POLICY, providers(C), NOW) == held
-    assert retry.choose(make_lease(route=()), POLICY, providers(C), NOW) == held
+    unrouted = ports.Decision(status=Status.HELD, reason=Reason.NO_ROUTE)
+    assert retry.choose(make_lease(route=()), POLICY, providers(C), NOW) == unrouted
 
 
 @pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.CRASHED])
@@ -284,7 +349,7 @@ def test_what_a_crash_left_has_its_grace_first(mode: ports.OnUncertain) -> None:
     assert retry.choose(fresh, POLICY, providers(provider), NOW) == waits
     over = dataclasses.replace(lease, last_ended=NOW - timedelta(minutes=5))
     held = ports.Decision(status=Status.HELD, reason=Reason.CRASHED)
-    expected = held if mode is ports.OnUncertain.HOLD else retry.Go(provider="a")
+    expected = retry.Go(provider="a") if mode is ports.OnUncertain.RESEND else held  # nobody else is known
     assert retry.choose(over, POLICY, providers(provider), NOW) == expected
 
 
