@@ -8,12 +8,12 @@ import pytest
 
 from agi_sms import errors
 from agi_sms import metrics as counters
-from agi_sms.web import metrics
+from agi_sms.web import listener, metrics
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[metrics.Metrics]:
-    opened = await metrics.Metrics.open("127.0.0.1", 0)
+async def door() -> AsyncIterator[listener.Listener]:
+    opened = await metrics.listen("127.0.0.1", 0)
     yield opened
     await opened.close()
 
@@ -36,7 +36,7 @@ async def ask(port: int, request: bytes) -> bytes:
 GET = b"GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-async def test_it_gives_the_numbers_and_closes(door: metrics.Metrics) -> None:
+async def test_it_gives_the_numbers_and_closes(door: listener.Listener) -> None:
     counters.FAULTS.labels("a-test").inc()
     answer = await ask(door.port, GET)
     assert answer.startswith(b"HTTP/1.1 200 OK\r\n")
@@ -49,7 +49,7 @@ async def test_it_gives_the_numbers_and_closes(door: metrics.Metrics) -> None:
     "request_line",
     [b"GET / HTTP/1.1", b"GET /metrics/x HTTP/1.1", b"GET //metrics HTTP/1.1", b"POST /metrics HTTP/1.1"],
 )
-async def test_nothing_else_is_there(door: metrics.Metrics, request_line: bytes) -> None:
+async def test_nothing_else_is_there(door: listener.Listener, request_line: bytes) -> None:
     answer = await ask(door.port, request_line + b"\r\nHost: x\r\nContent-Length: 0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.1 404 ")
 
@@ -58,7 +58,7 @@ async def test_nothing_else_is_there(door: metrics.Metrics, request_line: bytes)
     "junk", [b"\x00\xff\xfe\r\n\r\n", b"GET /metrics HTTP/9.9\r\n\r\n", b"GET / HTTP/1.1\r\nX: " + b"x" * 200_000]
 )
 async def test_junk_is_answered_or_cut_and_says_nothing_in_the_log(
-    door: metrics.Metrics, junk: bytes, caplog: pytest.LogCaptureFixture
+    door: listener.Listener, junk: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     assert b"agi_sms_" not in await ask(door.port, junk)
     assert (await ask(door.port, GET)).startswith(b"HTTP/1.1 200 ")
@@ -67,7 +67,7 @@ async def test_junk_is_answered_or_cut_and_says_nothing_in_the_log(
 
 @pytest.mark.parametrize("beginning", [b"", b"GET /metrics HTTP/1.1\r\nX: "], ids=["silent", "half a head"])
 async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
-    door: metrics.Metrics, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+    door: listener.Listener, monkeypatch: pytest.MonkeyPatch, beginning: bytes
 ) -> None:
     monkeypatch.setattr(metrics, "DEADLINE", 0.5)
     idle = []
@@ -90,7 +90,7 @@ async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
             await asyncio.sleep(0.01)
 
 
-async def test_a_head_that_drips_ends_at_the_deadline(door: metrics.Metrics, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_head_that_drips_ends_at_the_deadline(door: listener.Listener, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(metrics, "DEADLINE", 0.3)
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(b"GET /metrics HTTP/1.1\r\nX: ")
@@ -108,18 +108,18 @@ async def test_a_head_that_drips_ends_at_the_deadline(door: metrics.Metrics, mon
         await writer.wait_closed()
 
 
-async def test_a_taken_port_is_said_clearly(door: metrics.Metrics) -> None:
+async def test_a_taken_port_is_said_clearly(door: listener.Listener) -> None:
     with pytest.raises(errors.AgiSmsError, match=rf"metrics\.listen: 127\.0\.0\.1:{door.port} is taken.*another port"):
-        await metrics.Metrics.open("127.0.0.1", door.port)
+        await metrics.listen("127.0.0.1", door.port)
 
 
 async def test_an_address_that_is_not_ours_is_said_clearly() -> None:
     with pytest.raises(errors.AgiSmsError, match=r"metrics\.listen: 192\.0\.2\.1:9464 is no address of this machine"):
-        await metrics.Metrics.open("192.0.2.1", 9464)
+        await metrics.listen("192.0.2.1", 9464)
 
 
 async def test_closing_frees_the_port_and_ends_what_is_open() -> None:
-    first = await metrics.Metrics.open("127.0.0.1", 0)
+    first = await metrics.listen("127.0.0.1", 0)
     port = first.port
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     async with asyncio.timeout(20):
@@ -129,6 +129,6 @@ async def test_closing_frees_the_port_and_ends_what_is_open() -> None:
     writer.close()
     with contextlib.suppress(OSError):
         await writer.wait_closed()
-    second = await metrics.Metrics.open("127.0.0.1", port)
+    second = await metrics.listen("127.0.0.1", port)
     assert (await ask(port, GET)).startswith(b"HTTP/1.1 200 ")
     await second.close()
