@@ -9,7 +9,7 @@ import codecs
 import contextlib
 import logging
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,12 +20,15 @@ from agi_sms import errors
 from agi_sms.asterisk.settings import Ami
 
 LARGEST_MESSAGE = 1024 * 1024  # characters
+LONGEST_LINE = 1016  # bytes, of one `Key: value`; Asterisk 22.10.1 refuses an action with a line of 1024
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes, of all messages that answer one action
 BITE = 16 * 1024  # bytes
 RECORDS_AT_ONCE = 25  # handled before others have their turn
 TREE_PATIENCE = 6.0  # times the usual deadline, for thousands of records
 RIGHTS_HINT = "check manager.conf: the user's section, its secret, permit, and write = system"
 NOT_FOUND = "Database entry not found"
+
+TakeEvent = Callable[[Mapping[str, str]], None]  # keys in lower case; called by the reader, so it must not wait
 
 # panoramisk writes whole messages into its log, the login with its secret among them.
 _silent = logging.getLogger(f"{__name__}.panoramisk")
@@ -40,7 +43,15 @@ class Record:
     value: str
 
 
-class TooLong(errors.PbxUnreachable):
+class Unsendable(errors.PbxError):
+    """A value cannot stand in an action."""
+
+
+class Unanswered(errors.PbxUnreachable):
+    """An action was written, and got no whole answer: Asterisk may have done it."""
+
+
+class TooLong(Unanswered):
     """An answer had no end in sight, so the connection was given up; `found` came before that."""
 
     def __init__(self, reason: str, found: list[Record]) -> None:
@@ -75,16 +86,22 @@ class _Protocol(ami_protocol.AMIProtocol):  # type: ignore[misc]
 class _Manager(panoramisk.Manager):  # type: ignore[misc]
     """panoramisk's Manager for one connection, made and watched by us."""
 
-    def __init__(self, settings: Ami) -> None:
+    def __init__(self, settings: Ami, events: str, take: TakeEvent | None) -> None:
         self.lost: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self.too_long = False
         super().__init__(
             username=settings.username,
             secret=settings.secret.get_secret_value(),
-            events="off",
+            events=events,
             loop=asyncio.get_running_loop(),
             log=_silent,
         )
+        self._take = take
+
+    def dispatch(self, event: Any) -> None:
+        """Hand an event over; panoramisk's own callbacks only serve its reconnecting."""
+        if self._take is not None:
+            self._take({str(key).lower(): _text(value) for key, value in event.items()})
 
     def connection_lost(self, exc: object) -> None:
         if not self.lost.done():
@@ -115,13 +132,24 @@ class Connection:
         return self._manager.lost
 
     async def action(self, name: str, *, patience: float = 1.0, **fields: str) -> list[Any]:
-        """Send one action once; its answer, and the events that belong to it.
+        """As `act`, with the fields as keywords."""
+        return await self.act(name, fields, patience=patience)
 
-        A value with a line break would be an action of its own, so it is refused.
+    async def act(self, name: str, fields: Mapping[str, str], *, patience: float = 1.0) -> list[Any]:
+        """Send one action once; its answer, and the events that belong to it. `patience` counts usual deadlines.
+
+        A value with a line break would be an action of its own, so it is refused (Unsendable), as is one that is
+        longer than Asterisk reads. Raises Unanswered where the action was written and nothing came of it.
         """
         for key, value in fields.items():
             if set("\r\n\0") & set(value):
-                raise errors.PbxError(f"{name}: {key} holds a line break")
+                raise Unsendable(f"{name}: {key} holds a line break")
+            try:
+                line = f"{key}: {value}".encode()
+            except UnicodeEncodeError as error:
+                raise Unsendable(f"{name}: {key} is no Unicode text") from error
+            if len(line) > LONGEST_LINE:
+                raise Unsendable(f"{name}: {key} is longer than {LONGEST_LINE} bytes, with its name")
         if self.lost.done():
             raise errors.PbxUnreachable(self.lost.result())
         self._manager.protocol.received = 0
@@ -142,7 +170,7 @@ class Connection:
         if not answer.done():
             answer.cancel()
             ended = self.lost.result() if self.lost.done() else "Asterisk did not answer in time"
-            raise errors.PbxUnreachable(f"{name}: {ended}")
+            raise Unanswered(f"{name}: {ended}")
         messages = answer.result()
         messages = messages if isinstance(messages, list) else [messages]
         if not messages[0].success and messages[0].message == "Permission denied":
@@ -191,10 +219,13 @@ def _text(value: Any) -> str:
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: Ami) -> AsyncIterator[Connection]:
-    """A connection that is logged in, closed again in every case."""
+async def connected(settings: Ami, *, events: str = "off", take: TakeEvent | None = None) -> AsyncIterator[Connection]:
+    """A connection that is logged in, closed again in every case.
+
+    `events` are the classes of events that `take` gets, such as `call`.
+    """
     seconds = settings.timeout.total_seconds()
-    manager = _Manager(settings)
+    manager = _Manager(settings, events, take)
     connection = Connection(manager, seconds)
     try:
         async with asyncio.timeout(seconds):

@@ -1,16 +1,23 @@
 """The ways of sending. One file each; `REGISTRY` names them, and is imported only where one is used."""
 
 import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, cast
 
 import pydantic
 
 from agi_sms import ports
 
+_NONE: Mapping[str, ports.PbxMessenger] = MappingProxyType({})
 REGISTRY: dict[str, str] = {
     "print": "agi_sms.providers.print:PrintProvider",
     "file": "agi_sms.providers.file:FileProvider",
     "http": "agi_sms.providers.http:HttpProvider",
+    "smpp": "agi_sms.providers.smpp:SmppProvider",
+    "sip": "agi_sms.providers.sip:SipProvider",
+    "modem": "agi_sms.providers.modem:ModemProvider",
+    "gammu": "agi_sms.providers.gammu:GammuProvider",
 }
 
 
@@ -42,9 +49,14 @@ def settings_class(kind: str) -> type[pydantic.BaseModel]:
     return cast(type[pydantic.BaseModel], provider_class(kind).Settings)
 
 
-def build(name: str, settings: pydantic.BaseModel) -> ports.Provider:
+def build(
+    name: str, settings: pydantic.BaseModel, messengers: Mapping[str, ports.PbxMessenger] = _NONE
+) -> ports.Provider:
     """A provider by its configured name and validated settings. Does no I/O; needs no running loop.
 
-    Raises ValueError for an unknown type.
+    One whose settings name a `pbx` sends through that one of `messengers`. Raises ValueError for an unknown type.
     """
-    return cast(ports.Provider, provider_class(str(getattr(settings, "type", "")))(name, settings))
+    made = provider_class(str(getattr(settings, "type", "")))
+    pbx = getattr(settings, "pbx", None)
+    through = () if pbx is None else (messengers[pbx],)
+    return cast(ports.Provider, made(name, settings, *through))

@@ -1,51 +1,21 @@
 """Sends over any HTTP API that a mapping of settings can describe (`http_settings.Settings`).
 
-The one thing that matters here is where the line is between "certainly not taken" and "may have been taken".
-It is drawn before the first byte of a request: aiohttp calls `on_request_headers_sent` when it has a
-connection and before it writes. Whatever fails earlier is ProviderDown; whatever fails later is Uncertain.
-
-aiohttp writes a GET or PUT a second time by itself when a connection breaks, be it new or reused. The same
-callback refuses to be passed twice by one submission, so that the second never leaves.
+What failed before the request was written is ProviderDown; what failed later is Uncertain (see `http_client`).
 """
 
 import asyncio
-import contextlib
-import enum
-import os
-import re
-import ssl
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
-from types import SimpleNamespace
-from typing import Any
 
-import aiohttp
 import structlog
 from aiohttp import abc
 
-from agi_sms import durations, message, ports
-from agi_sms.providers import common, http_answer, http_mask, http_request, http_settings
+from agi_sms import errors, http_client, message, ports
+from agi_sms.providers import common, http_answer, http_mask, http_request, http_settings, receipts
 
 log = structlog.get_logger(__name__)
 
-_IDLE = 2.0  # seconds that a connection is kept: a stale one costs an uncertain message
-_CHUNK = 16 * 1024
 _SMALL = 4 * 1024
-
-
-class _Stage(enum.Enum):
-    CONNECTING = enum.auto()
-    WRITTEN = enum.auto()  # or about to be: nobody can say any more that nothing left
-
-
-@dataclass
-class _Progress:
-    stage: _Stage = _Stage.CONNECTING
-
-
-class _SecondWrite(aiohttp.ClientError):
-    """aiohttp was about to write one submission a second time."""
 
 
 class HttpProvider:
@@ -67,28 +37,32 @@ class HttpProvider:
         self.on_uncertain = settings.on_uncertain
         self.timeout = 2 * settings.timeout  # for a free place, then for the request
         self._settings = settings
-        self._resolver = resolver
         self._clock = clock
         self._builder = http_request.Builder(settings)
         self._mask = http_request.Mask(settings)
         self._reader = http_answer.Reader(settings.answer, self._mask)
-        self._tls = True if settings.ca_file is None else ssl.create_default_context(cafile=settings.ca_file)
-        self._session: aiohttp.ClientSession | None = None
+        self._receipts = None
+        if settings.receipts is not None:
+            secret = {name: value.get_secret_value() for name, value in settings.secret.items()}
+            self._receipts = receipts.Reader(settings.receipts, secret, self._mask)
+        self._client = http_client.Client(ca_file=settings.ca_file, resolver=resolver)
         self._places = asyncio.Semaphore(settings.concurrency)
-        self._under_way = 0
-        self._idle = asyncio.Event()
+        self._under_way = http_client.UnderWay()
         self._closed = False
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
         """One request, at most one. Raises nothing but CancelledError."""
         if self._closed:
             return message.ProviderDown(code="closed", detail="this provider was replaced, or is shutting down")
+        if submission.segments > self._settings.segments:
+            said = f"the text takes {submission.segments} segments, this provider at most {self._settings.segments}"
+            return message.Rejected(code="segments", detail=said)
         hide = http_mask.TextMask(submission.text)
         try:
             request = self._builder.build(submission)
         except http_request.Unsendable as error:
             return message.Rejected(code="request", detail=self._words(str(error), hide))
-        async with self._counted():
+        with self._under_way:
             try:
                 async with asyncio.timeout(self._settings.timeout.total_seconds()):
                     await self._places.acquire()
@@ -100,139 +74,42 @@ class HttpProvider:
                 self._places.release()
 
     async def _ask(self, request: http_request.Request, hide: http_mask.TextMask) -> message.Outcome:
-        progress = _Progress()
+        answer = await self._client.exchange(request, timeout=self._settings.timeout, most=http_answer.LARGEST)
+        if isinstance(answer, http_client.Fault):
+            if answer.bug is not None:
+                log.error(_BUG, provider=self.name, exc_info=answer.bug)
+            kind = message.Uncertain if answer.written else message.ProviderDown
+            return kind(code=answer.code, detail=self._words(answer.detail, hide))
         try:
-            async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                raw = await self._exchange(request, progress)
-            if len(raw.body) > _SMALL or self._reader.slow:  # up to 100 ms, in which no call would be served
-                return await asyncio.to_thread(self._reader.read, raw, self._clock(), hide)
-            return self._reader.read(raw, self._clock(), hide)
-        except (TimeoutError, aiohttp.ClientError, OSError) as error:
-            return self._fault(progress.stage, error, hide)
+            if len(answer.body) > _SMALL or self._reader.slow:  # up to 100 ms, in which no call would be served
+                return await asyncio.to_thread(self._reader.read, answer, self._clock(), hide)
+            return self._reader.read(answer, self._clock(), hide)
         except Exception as error:
-            log.exception("a bug in the HTTP provider, or in the library below it", provider=self.name)
-            return self._fault(progress.stage, error, hide)
+            log.exception(_BUG, provider=self.name)
+            return message.Uncertain(code="broken", detail=self._words(f"{type(error).__name__}: {error}", hide))
+
+    @property
+    def reports(self) -> bool:
+        """Whether receipts are to be expected: the settings say how they look, and where they come in."""
+        return self._receipts is not None and bool(self._settings.receipt_url)
+
+    def read(self, notice: ports.Notice) -> ports.Report:
+        """The receipts in a notice, and the acknowledgement. Computing only, up to some 100 ms for a body of 64 KiB.
+
+        Raises errors.ReceiptForged where it is not from the company, errors.ReceiptError where it cannot be read.
+        """
+        if self._receipts is None:
+            raise errors.ReceiptError("this provider's settings say nothing of receipts")
+        return self._receipts.read(notice, self._clock())
 
     async def close(self) -> None:
         """Wait for requests under way (each ends by its own deadline), then let the connections go."""
         self._closed = True
-        while self._under_way:
-            self._idle.clear()
-            await self._idle.wait()
-        if self._session is not None:
-            await self._session.close()
-
-    @contextlib.asynccontextmanager
-    async def _counted(self) -> AsyncIterator[None]:
-        self._under_way += 1
-        try:
-            yield
-        finally:
-            self._under_way -= 1
-            self._idle.set()
-
-    async def _exchange(self, request: http_request.Request, progress: _Progress) -> http_answer.Raw:
-        async with self._opened().request(
-            request.method,
-            request.url,
-            headers=request.headers,
-            data=request.body,
-            allow_redirects=False,
-            trace_request_ctx=progress,
-        ) as response:
-            body = bytearray()
-            while len(body) <= http_answer.LARGEST:
-                chunk = await response.content.read(_CHUNK)
-                if not chunk:
-                    return http_answer.Raw(status=response.status, headers=response.headers, body=bytes(body))
-                body += chunk
-            response.close()
-            return http_answer.Raw(
-                status=response.status,
-                headers=response.headers,
-                body=bytes(body[: http_answer.LARGEST]),
-                whole=False,
-            )
-
-    def _opened(self) -> aiohttp.ClientSession:
-        """The session, made on the running loop when first needed."""
-        if self._session is None:
-            # A reused connection that the peer has just closed costs an uncertain message. POST takes that risk
-            # for a moment, to save handshakes; GET and PUT, which aiohttp would send again, do not.
-            reuse: dict[str, Any] = (
-                {"keepalive_timeout": _IDLE} if self._settings.method == "POST" else {"force_close": True}
-            )
-            connector = aiohttp.TCPConnector(
-                limit=0,  # `_places` is the limit
-                ssl=self._tls,
-                resolver=self._resolver() if self._resolver is not None else None,
-                **reuse,
-            )
-            self._session = aiohttp.ClientSession(
-                connector=connector,
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                auto_decompress=False,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                trace_configs=[_trace()],
-            )
-        return self._session
-
-    def _fault(self, stage: _Stage, error: Exception, hide: http_mask.TextMask) -> message.Outcome:
-        late = isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError)
-        waited = durations.show(self._settings.timeout)
-        if stage is not _Stage.WRITTEN:
-            code, detail = ("timeout", f"no connection within {waited}") if late else _connecting(error)
-            return message.ProviderDown(code=code, detail=self._words(detail, hide))
-        if late:
-            return message.Uncertain(code="timeout", detail=f"no whole answer within {waited}")
-        return message.Uncertain(code="broken", detail=self._words(_answering(error), hide))
+        await self._under_way.ended()
+        await self._client.close()
 
     def _words(self, text: str, hide: http_mask.TextMask) -> str:
         return common.clipped(hide(self._mask(text)))
 
 
-def _connecting(error: Exception) -> tuple[str, str]:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return "dns", f"the name {error.host} does not resolve: {error.strerror}"
-        case aiohttp.ClientConnectorCertificateError():
-            return "tls", f"the certificate of {error.host} is not good: {error.certificate_error}"
-        case aiohttp.ClientConnectorSSLError():
-            return "tls", f"no TLS with {error.host}: {error.strerror or error.os_error}"
-        case aiohttp.ClientConnectorError():
-            why = os.strerror(error.errno) if error.errno else error.strerror or error.os_error
-            return "connect", f"cannot connect to {error.host}:{error.port}: {why}"
-    return "connect", f"cannot connect: {type(error).__name__}: {error}"
-
-
-def _answering(error: Exception) -> str:
-    match error:
-        case aiohttp.ServerDisconnectedError() | _SecondWrite():
-            return "the connection ended without an answer"
-        case aiohttp.ClientPayloadError():
-            return "the connection ended within the answer"
-        case aiohttp.ClientResponseError():
-            what = re.split(r"\n|: b['\"]", error.message)[0]  # after it comes a piece of the answer
-            return f"the answer is not HTTP: {what}"
-        case aiohttp.ClientOSError() | OSError():
-            return f"the connection broke: {error.strerror or error}"
-    return f"{type(error).__name__}: {error}"
-
-
-def _trace() -> aiohttp.TraceConfig:
-    """Notes in a submission's `_Progress` that it is being written, and lets none be written twice."""
-
-    async def connecting(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if context.trace_request_ctx.stage is _Stage.WRITTEN:
-            raise _SecondWrite
-
-    async def writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if context.trace_request_ctx.stage is _Stage.WRITTEN:
-            raise _SecondWrite
-        context.trace_request_ctx.stage = _Stage.WRITTEN
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(connecting)
-    trace.on_request_headers_sent.append(writing)
-    return trace
+_BUG = "a bug in the HTTP provider, or in the library below it"

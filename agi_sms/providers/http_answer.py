@@ -1,40 +1,31 @@
 """What an HTTP answer means: ordered rules of the operator's, then a table of defaults. Pure.
 
-A `path` that begins with `$` is JSONPath into a JSON answer; any other is a regular expression over the first
-4,096 characters of a text, of which group 1 counts (the whole where it has no group). The operator wrote it, and the
-provider chooses what it meets; so all of them together have a time, after which the answer counts as unreadable.
+A `path` that begins with `$` is JSONPath into a JSON answer, one that begins with `/` XPath into an XML answer (names
+stand without their namespaces); any other is a regular expression over the first 4,096 characters of a text, of which
+group 1 counts (the whole where it has no group). The operator wrote it, and the provider chooses what it meets; so all
+of them together have a time, after which the answer counts as unreadable.
 """
 
-import codecs
-import email.utils
 import enum
-import json
 import re
 import time
-import zlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta
 from typing import Annotated, Any
+from xml.etree.ElementTree import Element
 
-import jsonpath
 import pydantic
 import regex
-from jsonpath import parse
 
-from agi_sms import message
+from agi_sms import http_body, message
 from agi_sms.providers import common
 
 LARGEST = 64 * 1024  # bytes of an answer that are looked at
-LONGEST_WAIT = timedelta(hours=1)  # of Retry-After that is honoured
 _SEEN_BY_REGEX = 4096  # characters
 _PATIENCE = 0.05  # seconds of computing for all regular expressions over one answer
 _MOST_IDS = 20
 _LONGEST_ID = 255
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)")
-_CHARSET = re.compile(
-    r"charset=\"?(utf-?8|utf-?16(?:le|be)?|(?:us-)?ascii|iso-8859-\d+|windows-125\d)\b", re.IGNORECASE
-)
 
 
 class Then(enum.StrEnum):
@@ -66,7 +57,7 @@ def _pattern(source: str) -> str:
 
 def _listed(value: object) -> object:
     many = value if isinstance(value, list | tuple) else [value]
-    return tuple(shown(one) if not isinstance(one, str) else one for one in many)
+    return tuple(http_body.shown(one) if not isinstance(one, str) else one for one in many)
 
 
 def _statuses(value: tuple[str, ...]) -> tuple[str, ...]:
@@ -109,10 +100,10 @@ class Rule(_Part):
 
     def holds(self, found: list[object], content: "_Content") -> bool:
         """Whether what was found at the path fits. Raises Unreadable."""
-        there = [shown(one) for one in found if one is not None]
+        there = [http_body.shown(one) for one in found if one is not None]
         if self.exists is not None and self.exists != bool(there):
             return False
-        if self.equals is not None and not any(shown(one) in self.equals for one in found):
+        if self.equals is not None and not any(http_body.shown(one) in self.equals for one in found):
             return False
         if self.matches is not None:
             pattern = regex.compile(self.matches)  # out of its cache
@@ -130,64 +121,47 @@ class Answer(_Part):
     detail: Path | None = None
 
 
-@dataclass(frozen=True, kw_only=True)
-class Raw:
-    """An answer as it came. `whole` is False where it was longer than LARGEST and reading stopped."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-    whole: bool = True
-
-
-class Unreadable(Exception):
-    """The answer is not in the form that was asked for."""
-
-
 class _Content:
     """The body, decoded on demand."""
 
-    def __init__(self, raw: Raw) -> None:
-        self._whole = raw.whole
-        self._body = raw.body
-        self._kind = raw.headers.get("Content-Type", "")
+    def __init__(self, raw: http_body.Raw) -> None:
+        unpacked = http_body.unpacked(raw, LARGEST)
+        self._fault = unpacked.fault
         self._json: Any = None
+        self._xml: Element | None = None
         self._parsed = False
+        self._declared = "charset" in raw.headers.get("Content-Type", "").lower()
+        self._body = unpacked.body
         self._patience = _PATIENCE
-        coding = raw.headers.get("Content-Encoding", "").strip().lower()
-        if coding not in {"", "identity"}:  # we asked for none
-            self._unpack(coding)
-        self.text = self._decode()
-
-    def _unpack(self, coding: str) -> None:
-        unpacker = zlib.decompressobj(zlib.MAX_WBITS | 32)
         try:
-            unpacked = unpacker.decompress(self._body, LARGEST)
-        except zlib.error:
-            unpacked = b""
-        self._whole = self._whole and coding in {"gzip", "deflate"} and unpacker.eof
-        self._body = unpacked
-
-    def _decode(self) -> str:
-        named = _CHARSET.search(self._kind)
-        try:
-            charset = codecs.lookup(named[1]).name if named else "utf-8"
-        except LookupError:
+            charset = http_body.charset(raw.headers.get("Content-Type", "")) or "utf-8"
+        except http_body.Unreadable:
             charset = "utf-8"
-        return self._body.decode(charset, "replace")
+        self.text = unpacked.body.decode(charset, "replace")
 
     @property
     def json(self) -> Any:
         """Raises Unreadable."""
         if not self._parsed:
-            if not self._whole:
-                raise Unreadable(f"longer than {LARGEST} bytes, or packed in a way that was not asked for")
-            try:
-                self._json = json.loads(self.text.removeprefix("\ufeff"))
-            except (ValueError, RecursionError):
-                raise Unreadable("not JSON") from None
+            if self._fault:
+                raise http_body.Unreadable(self._fault)
+            self._json = http_body.json_tree(self.text.removeprefix("\ufeff"))
             self._parsed = True
         return self._json
+
+    @property
+    def xml(self) -> Element:
+        """Raises Unreadable."""
+        from agi_sms import http_xml
+
+        if self._fault:
+            raise http_body.Unreadable(self._fault)
+        if self._xml is None:
+            text = self.text
+            if not self._declared and (charset := http_xml.declared_charset(self._body)):
+                text = self._body.decode(charset, "replace")
+            self._xml = http_xml.parse(http_body.encodable(text.removeprefix("\ufeff")))
+        return self._xml
 
     def matched(self, pattern: "regex.Pattern[str]", text: str, *, every: bool = False) -> list[object]:
         """What the pattern meets in the text, the first or every time. Raises Unreadable when the time is up."""
@@ -205,73 +179,47 @@ class _Content:
                     break
         except TimeoutError:
             self._patience = 0
-            raise Unreadable("a regular expression took too long over it; write it without nested repetition") from None
+            raise http_body.Unreadable(
+                "a regular expression took too long over it; write it without nested repetition"
+            ) from None
         self._patience -= time.thread_time() - began
         return found
 
     @property
     def head(self) -> str:
         """The text for regular expressions. Raises Unreadable."""
-        if not self._whole:
-            raise Unreadable(f"longer than {LARGEST} bytes, or packed in a way that was not asked for")
+        if self._fault:
+            raise http_body.Unreadable(self._fault)
         return self.text[:_SEEN_BY_REGEX]
 
-
-_NO_REGEX = "regular expressions in a path have no time limit; write `matches` beside it"
-
-
-class _Parser(parse.Parser):
-    """JSONPath without the operator `=~`."""
-
-    def parse_regex(self, stream: Any) -> Any:
-        raise jsonpath.JSONPathSyntaxError(_NO_REGEX, token=stream.current())
-
-
-class _Paths(jsonpath.JSONPathEnvironment):
-    """JSONPath without the functions match() and search()."""
-
-    parser_class = _Parser
-
-    def validate_function_extension_signature(self, token: Any, args: list[Any]) -> list[Any]:
-        if token.value in {"match", "search"}:
-            raise jsonpath.JSONPathSyntaxError(_NO_REGEX, token=token)
-        return super().validate_function_extension_signature(token, args)
-
-
-_JSONPATH = _Paths()
 
 Finder = Callable[[_Content], list[object]]
 
 
+def xpath(source: str) -> Callable[[Element], Iterator[Any]]:
+    """What finds all that is at an XPath. Raises ValueError for what is none."""
+    from agi_sms import http_xml
+
+    path = http_xml.XPath(source)
+    return path.all
+
+
 def _finder(source: str) -> Finder:
-    """Raises ValueError for what is neither JSONPath nor a regular expression."""
+    """Raises ValueError for what is neither JSONPath, XPath nor a regular expression."""
     if source.startswith("$"):
-        try:
-            compiled = _JSONPATH.compile(source)
-        except jsonpath.JSONPathError as error:
-            raise ValueError(f"is no JSONPath: {str(error).splitlines()[0]}") from error
-
-        def walk(content: _Content) -> list[object]:
-            try:
-                return list(compiled.findall(content.json))
-            except (jsonpath.JSONPathError, RecursionError):
-                raise Unreadable("nested too deeply, or not of the form that the path expects") from None
-
-        return walk
+        path = http_body.JsonPath(source)
+        return lambda content: list(path.find(content.json))
+    if source.startswith("/"):
+        find = xpath(source)
+        return lambda content: [_text(one) for one in find(content.xml)]
     if not source:
         raise ValueError("must not be empty")
     pattern = regex.compile(_pattern(source))
     return lambda content: content.matched(pattern, content.head, every=True)
 
 
-def shown(value: object) -> str:
-    """A value out of JSON as text."""
-    if isinstance(value, str):
-        return value
-    try:
-        return json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        return ""
+def _text(found: object) -> object:
+    return "".join(found.itertext()).strip() if isinstance(found, Element) else found
 
 
 class Reader:
@@ -287,9 +235,11 @@ class Reader:
         paths = [answer.id, answer.code, answer.detail, *(rule.path for rule in answer.rules)]
         self.slow = any(path is not None and not path.startswith("$") for path in paths) or any(
             rule.matches is not None for rule in answer.rules
-        )  # regular expressions are at work: not for the event loop
+        )  # regular expressions or XPath are at work: not for the event loop
 
-    def read(self, raw: Raw, now: datetime, mask: Callable[[str], str] = lambda text: text) -> message.Outcome:
+    def read(
+        self, raw: http_body.Raw, now: datetime, mask: Callable[[str], str] = lambda text: text
+    ) -> message.Outcome:
         """What the answer means; never raises for what a peer sent. `mask` takes out what only this message knows."""
         content = _Content(raw)
         then, proven, why = self._judge(raw.status, content)
@@ -301,7 +251,7 @@ class Reader:
             code=common.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
             detail=common.clipped(mask(self._mask(detail))),
         )
-        return _outcome(then, outcome, ids, retry_after(raw.headers.get("Retry-After", ""), now))
+        return _outcome(then, outcome, ids, http_body.retry_after(raw.headers.get("Retry-After", ""), now))
 
     def _judge(self, status: int, content: _Content) -> tuple[Then, bool, str]:
         """The meaning, whether a rule saw it in the body, and what is to be said about it."""
@@ -314,7 +264,7 @@ class Reader:
             try:
                 if rule.holds(find(content), content):
                     return rule.then, True, ""
-            except Unreadable as fault:
+            except http_body.Unreadable as fault:
                 if good or rule.then in _MAYBE_TAKEN:
                     return Then.UNCERTAIN, False, f"the answer cannot be read: {fault}"
         if good and self._says_accept:
@@ -323,12 +273,12 @@ class Reader:
 
     def _ids(self, content: _Content) -> tuple[str, ...]:
         found = [] if self._id is None else self._tried(self._id, content)
-        ids = dict.fromkeys(shown(one).strip() for one in found if isinstance(one, str | int))
+        ids = dict.fromkeys(http_body.shown(one).strip() for one in found if isinstance(one, str | int))
         return tuple(self._mask(one) for one in ids if _is_id(one))[:_MOST_IDS]
 
     def _first(self, find: Finder | None, content: _Content) -> str:
         found = self._tried(find, content) if find is not None else []
-        return next((shown(one) for one in found if one is not None), "")
+        return next((http_body.shown(one) for one in found if one is not None), "")
 
     def _said(self, content: _Content) -> str:
         return self._first(self._detail, content) or content.text
@@ -337,7 +287,7 @@ class Reader:
     def _tried(find: Finder, content: _Content) -> list[object]:
         try:
             return find(content)
-        except Unreadable:
+        except http_body.Unreadable:
             return []
 
 
@@ -373,19 +323,3 @@ def _outcome(then: Then, said: message.Outcome, ids: tuple[str, ...], after: tim
             return message.Rejected(code=code, detail=detail)
         case Then.PROVIDER_DOWN:
             return message.ProviderDown(code=code, detail=detail)
-
-
-def retry_after(header: str, now: datetime) -> timedelta | None:
-    """RFC 9110, 10.2.3: seconds or a date; at most LONGEST_WAIT. `now` is UTC."""
-    text = header.strip()
-    if re.fullmatch(r"[0-9]{1,9}", text):
-        return min(timedelta(seconds=int(text)), LONGEST_WAIT)
-    try:
-        until = email.utils.parsedate_to_datetime(text)
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
-    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    try:
-        return min(max(until - now, timedelta(0)), LONGEST_WAIT)
-    except OverflowError:
-        return None

@@ -1,17 +1,16 @@
 """From one submission to one HTTP request. Every value is encoded for the place where it stands."""
 
 import base64
-import html
 import json
 import re
 import urllib.parse
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import yarl
 
 import agi_sms
-from agi_sms import errors, ports
+from agi_sms import errors, http_client, http_words, ports
 from agi_sms.providers import common, templates
 
 if TYPE_CHECKING:
@@ -19,20 +18,14 @@ if TYPE_CHECKING:
 
 
 Compiled = dict[str, templates.Template]
+BEARER = re.compile(r"[!-~]*")
 
 
 class Unsendable(Exception):
     """No request can be made of this message; certainly nothing was sent."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """What goes on the wire."""
-
-    method: str
-    url: yarl.URL
-    headers: dict[str, str]
-    body: bytes | None
+Request = http_client.Request
 
 
 class Builder:
@@ -41,18 +34,24 @@ class Builder:
     def __init__(self, settings: "http_settings.Settings") -> None:
         self._settings = settings
         self._secret = {name: value.get_secret_value() for name, value in settings.secret.items()}
-        self._url = templates.Template(settings.url, in_url=True)
+        self._url = templates.compiled(settings.url, in_url=True)
         self._query = _compiled(settings.query)
         self._headers = _compiled(settings.headers)
         self._body = settings.body
         self._form = _compiled(settings.body.form or {}) if settings.body is not None else {}
         self._json = _nested(settings.body.json_) if settings.body is not None else None
         text = settings.body.text if settings.body is not None else None
-        self._text = templates.Template(text) if text is not None else None
+        self._text = templates.compiled(text) if text is not None else None
+        auth = settings.auth
+        self._auth_header = _compiled({auth.header.name: auth.header.value} if auth and auth.header else {})
+        self._auth_query = _compiled({auth.query.name: auth.query.value} if auth and auth.query else {})
+        self._receipt_url = settings.receipt_url
+        if settings.receipts is not None:
+            self._receipt_url = settings.receipts.address(settings.receipt_url, self._secret)
 
     def build(self, submission: ports.Submission) -> Request:
         """The request for a message. Raises Unsendable."""
-        values = templates.values(submission, self._secret)
+        values = templates.values(submission, self._secret, self._receipt_url)
         try:
             url = self._address(values)
             kind, body = self._content(values)
@@ -68,7 +67,7 @@ class Builder:
         path = address.split("?", 1)[0]
         if any(urllib.parse.unquote(part) in {".", ".."} for part in path.split("/")):
             raise Unsendable("a value would change the path of url")
-        pairs = self._pairs(self._query, values)
+        pairs = self._pairs(self._query, values) + self._pairs(self._auth_query, values)
         if pairs:
             joint = "&" if "?" in address else "?"
             address += joint + urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
@@ -96,30 +95,31 @@ class Builder:
         lines = {"User-Agent": f"agi-sms/{agi_sms.__version__}", "Accept": "*/*"}
         if kind:
             lines["Content-Type"] = kind
-        for name, text in self._pairs(self._headers, values):
+        for name, text in self._pairs(self._headers, values) + self._pairs(self._auth_header, values):
             if any(common.hidden(c) for c in text):
                 raise Unsendable(f"headers.{name}: the value holds a line break or a control character")
             for same in [known for known in lines if known.lower() == name.lower()]:
                 del lines[same]
             lines[name] = text
         lines["Accept-Encoding"] = "identity"
-        auth = self._settings.auth
-        if auth is not None and auth.basic is not None:
-            pair = f"{auth.basic.username}:{auth.basic.password.get_secret_value()}"
-            lines["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        elif auth is not None and auth.bearer is not None:
-            lines["Authorization"] = f"Bearer {auth.bearer.get_secret_value()}"
+        if login := _login(self._settings, self._secret):
+            lines["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
+        elif self._settings.auth is not None and self._settings.auth.bearer is not None:
+            bearer = templates.filled(self._settings.auth.bearer.get_secret_value(), self._secret)
+            if not BEARER.fullmatch(bearer):
+                raise Unsendable("auth.bearer must be plain ASCII without spaces")
+            lines["Authorization"] = f"Bearer {bearer}"
         return lines
 
 
 def _compiled(sources: dict[str, str]) -> Compiled:
-    return {name: templates.Template(source) for name, source in sources.items()}
+    return {name: templates.compiled(source) for name, source in sources.items()}
 
 
 def _nested(body: Any) -> Any:
     match body:
         case str():
-            return templates.Template(body)
+            return templates.compiled(body)
         case dict():
             return {key: _nested(value) for key, value in body.items()}
         case list():
@@ -132,34 +132,63 @@ def _filled(body: Any, values: dict[str, object], *, omit_empty: bool) -> Any:
         case templates.Template():
             return body.value(values)
         case dict():
-            pairs = ((key, _filled(value, values, omit_empty=omit_empty)) for key, value in body.items())
-            return {key: value for key, value in pairs if value != "" or not omit_empty}
+            pairs = [(key, _filled(value, values, omit_empty=omit_empty)) for key, value in body.items()]
+            return {key: value for key, value in pairs if not omit_empty or (value not in ("", {}) or body[key] == {})}
         case list():
             return [_filled(value, values, omit_empty=omit_empty) for value in body]
     return body
 
 
-class Mask:
-    """Replaces what is secret by `***`, in the forms in which a provider may echo it."""
+def secrets(settings: "http_settings.Settings") -> set[str]:
+    """The names of the secrets that a request is filled in from."""
+    return {name for one in _templates(settings) for name in one.secrets}.union(
+        settings.auth.secrets if settings.auth is not None else ()
+    )
+
+
+def names(settings: "http_settings.Settings") -> set[str]:
+    """The values that a request is filled in from, out of `templates.NAMES`."""
+    return {name for one in _templates(settings) for name in one.names}
+
+
+def _templates(settings: "http_settings.Settings") -> Iterator[templates.Template]:
+    body = settings.body
+    yield templates.compiled(settings.url, in_url=True)
+    yield from _compiled(settings.query).values()
+    yield from _compiled(settings.headers).values()
+    if body is not None:
+        yield from _compiled(body.form or {}).values()
+        yield from _inside(_nested(body.json_))
+        if body.text is not None:
+            yield templates.compiled(body.text)
+
+
+def _inside(body: Any) -> Iterator[templates.Template]:
+    match body:
+        case templates.Template():
+            yield body
+        case dict():
+            for value in body.values():
+                yield from _inside(value)
+        case list():
+            for value in body:
+                yield from _inside(value)
+
+
+def _login(settings: "http_settings.Settings", secret: dict[str, str]) -> str:
+    """The `user:password` of basic authentication, empty where there is none. Raises errors.TextError."""
+    basic = settings.auth.basic if settings.auth is not None else None
+    if basic is None:
+        return ""
+    user = templates.filled(basic.username, secret)
+    if ":" in user:
+        raise errors.TextError("auth.basic.username must not hold a colon (RFC 7617)")
+    return f"{user}:{templates.filled(basic.password.get_secret_value(), secret)}"
+
+
+class Mask(http_words.Mask):
+    """Replaces what is secret in a provider's settings by `***`."""
 
     def __init__(self, settings: "http_settings.Settings") -> None:
-        words = settings.secrets()
-        forms = set(words)
-        for word in words:
-            quoted = json.dumps(word)[1:-1]
-            forms |= {urllib.parse.quote(word, safe=""), urllib.parse.quote_plus(word)}
-            forms |= {quoted, quoted.replace("/", "\\/"), html.escape(word)}
-            forms.add(base64.b64encode(word.encode()).decode())
-        if settings.auth is not None and settings.auth.basic is not None:
-            pair = f"{settings.auth.basic.username}:{settings.auth.basic.password.get_secret_value()}"
-            forms.add(base64.b64encode(pair.encode()).decode())
-        ordered = sorted(forms, key=len, reverse=True)
-        self._pattern = re.compile("|".join(map(_form, ordered))) if ordered else None
-
-    def __call__(self, text: str) -> str:
-        return self._pattern.sub("***", text) if self._pattern is not None else text
-
-
-def _form(word: str) -> str:
-    """A short secret only as a whole word: else every answer would be nothing but stars."""
-    return re.escape(word) if len(word) >= 4 else rf"(?<!\w){re.escape(word)}(?!\w)"
+        secret = {name: value.get_secret_value() for name, value in settings.secret.items()}
+        super().__init__(settings.secrets(), login=_login(settings, secret))

@@ -1,12 +1,18 @@
 """Small templates for what goes to a provider: `{{ to|digits }}`, `{{ 2 if unicode else 0 }}`.
 
-The same sandbox as for texts, but values and filters only: no loops, no arithmetic, no attributes except
-`secret.NAME`, so that none can run away. Each is compiled once, when the configuration is read.
+The same sandbox as for texts, but values, filters and `~` (which joins texts) only: no loops, no arithmetic, no
+attributes except `secret.NAME`, so that none can run away. Each is compiled once, when the configuration is read.
+
+Beside what a message holds there are `receipt_url`, where receipts are to be sent (empty where none are taken), and
+`sender_kind`: name, number, short_code, or empty where there is no sender. Filters: `digits` (nothing but 0-9),
+`no_plus` (without the + in front), `utf16hex` (UTF-16BE in hexadecimal), `urlencode` (for a value within an address
+within a value), and Jinja's default, int, lower, replace, trim and upper.
 """
 
+import functools
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -15,7 +21,20 @@ from jinja2 import nodes, sandbox
 
 from agi_sms import errors, message, ports
 
-NAMES = ("to", "sender", "text", "ref", "node", "segments", "encoding", "unicode", "attempt", "secret")
+NAMES = (
+    "to",
+    "sender",
+    "sender_kind",
+    "text",
+    "ref",
+    "node",
+    "segments",
+    "encoding",
+    "unicode",
+    "attempt",
+    "receipt_url",
+    "secret",
+)
 _FILTERS = ("default", "int", "lower", "replace", "trim", "upper")
 _ALLOWED = (
     nodes.Template,
@@ -26,6 +45,7 @@ _ALLOWED = (
     nodes.Keyword,
     nodes.Const,
     nodes.CondExpr,
+    nodes.Concat,
     nodes.Compare,
     nodes.Operand,
     nodes.Not,
@@ -33,6 +53,9 @@ _ALLOWED = (
     nodes.Or,
 )
 _ALONE = re.compile(r"\{\{[-+]?(.*?)[-+]?\}\}", re.DOTALL)
+_SECRET = re.compile(r"\{\{\s*secret\.([A-Za-z][A-Za-z0-9_]*)\s*\}\}")
+_SHORT_CODE = re.compile(r"[0-9]{3,8}")
+_NUMBER = re.compile(r"\+[0-9]{7,15}")
 
 SAMPLE = ports.Submission(
     ref="sample",
@@ -62,6 +85,9 @@ def _environment(finalize: Any) -> sandbox.ImmutableSandboxedEnvironment:
     )
     made.filters = {name: made.filters[name] for name in _FILTERS}
     made.filters["digits"] = lambda value: "".join(c for c in str(value) if c in "0123456789")
+    made.filters["no_plus"] = lambda value: str(value).removeprefix("+")
+    made.filters["utf16hex"] = lambda value: str(value).encode("utf-16-be", "replace").hex().upper()
+    made.filters["urlencode"] = lambda value: urllib.parse.quote(str(value), safe="")
     made.globals.clear()
     return made
 
@@ -86,6 +112,8 @@ class Template:
         except jinja2.TemplateError as error:
             raise errors.TextError(f"in {_short(source)}: {error.message}") from error
         self.source = source
+        self.secrets = frozenset(_secrets(tree))  # the names of secrets in it
+        self.names = frozenset(node.name for node in tree.find_all(nodes.Name))
         self.constant = "{{" not in source and "{%" not in source and "{#" not in source
 
     def render(self, values: Mapping[str, object]) -> str:
@@ -106,11 +134,41 @@ class Template:
         return found if isinstance(found, str | int | float | None) else str(found)
 
 
-def values(submission: ports.Submission, secret: Mapping[str, str]) -> dict[str, object]:
+@functools.lru_cache(maxsize=2048)
+def compiled(source: str, *, in_url: bool = False) -> Template:
+    """A template, made once for all who ask for it. Raises errors.TextError."""
+    return Template(source, in_url=in_url)
+
+
+def filled(text: str, secret: Mapping[str, str]) -> str:
+    """A text that is no template, but may hold `{{ secret.NAME }}`. Raises errors.TextError."""
+
+    def one(found: re.Match[str]) -> str:
+        if found[1] not in secret:
+            raise errors.TextError(f"secret.{found[1]} is missing")
+        return secret[found[1]]
+
+    return _SECRET.sub(one, text)
+
+
+def named(text: str) -> frozenset[str]:
+    """The secrets that `filled` would fill in."""
+    return frozenset(_SECRET.findall(text))
+
+
+def sender_kind(sender: str) -> str:
+    """What a sender is: `number` (+48...), `short_code`, `name`, or empty for none."""
+    if not sender or _NUMBER.fullmatch(sender):
+        return sender and "number"
+    return "short_code" if _SHORT_CODE.fullmatch(sender) else "name"
+
+
+def values(submission: ports.Submission, secret: Mapping[str, str], receipt_url: str = "") -> dict[str, object]:
     """What a template can name."""
     return {
         "to": _clean(submission.to),
         "sender": _clean(submission.sender),
+        "sender_kind": sender_kind(submission.sender),
         "text": _clean(submission.text),
         "ref": _clean(submission.ref),
         "node": _clean(submission.node),
@@ -118,6 +176,7 @@ def values(submission: ports.Submission, secret: Mapping[str, str]) -> dict[str,
         "encoding": submission.encoding.value,
         "unicode": submission.encoding is message.Encoding.UCS2,
         "attempt": submission.attempt,
+        "receipt_url": receipt_url,
         "secret": SimpleNamespace(**secret),
     }
 
@@ -135,6 +194,11 @@ def _is_one_value(tree: nodes.Template) -> bool:
         return False
     inside = tree.body[0].nodes
     return len(inside) == 1 and not isinstance(inside[0], nodes.TemplateData)
+
+
+def _secrets(tree: nodes.Template) -> Iterator[str]:
+    for node in tree.find_all(nodes.Getattr):
+        yield node.attr
 
 
 def _check(node: nodes.Node) -> None:

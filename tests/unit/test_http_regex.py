@@ -7,7 +7,7 @@ from typing import Any
 import pydantic
 import pytest
 
-from agi_sms import message
+from agi_sms import http_body, message
 from agi_sms.providers import http_answer
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -17,7 +17,7 @@ TRAP = "a" * 60 + "b"
 
 def read(answer: dict[str, Any], status: int, body: str) -> message.Outcome:
     reader = http_answer.Reader(http_answer.Answer.model_validate(answer), lambda text: text)
-    return reader.read(http_answer.Raw(status=status, headers={}, body=body.encode()), NOW)
+    return reader.read(http_body.Raw(status=status, headers={}, body=body.encode()), NOW)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,358 @@
+"""Whether a receipt comes from the company it says: signatures by name, HMAC as configured, or a token in the address.
+
+Each scheme is the company's own; the tests hold vectors of their documents and libraries. Whatever is compared is
+compared in constant time. A scheme that has a time refuses what is older, or newer, than `tolerance`.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+import json
+import re
+import urllib.parse
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Literal
+
+import pydantic
+
+from agi_sms import durations, errors, http_words, ports
+
+_PLACES = re.compile(r"\{(\w*)\}")
+_KNOWN = frozenset({"body", "url", "method", "timestamp", "nonce"})
+_TWILIO_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
+
+
+def _header(name: str) -> str:
+    http_words.check_header_name(name, ())
+    return name
+
+
+def _over(source: str) -> str:
+    for place in _PLACES.findall(source):
+        if place not in _KNOWN:
+            raise ValueError(f"{{{place}}} is unknown; known are {', '.join(sorted(_KNOWN))}")
+    if "{body}" not in source and "{url}" not in source:
+        raise ValueError("must hold {body} or {url}: what is not signed can be forged")
+    return source
+
+
+HeaderName = Annotated[str, pydantic.AfterValidator(_header)]
+Over = Annotated[str, pydantic.AfterValidator(_over)]
+Scheme = Literal["none", "token", "hmac", "ed25519", "twilio", "vonage", "vonage_sms", "plivo", "messagebird"]
+
+
+class Verify(pydantic.BaseModel):
+    """How a receipt is known to be genuine. `secret` is a name out of the provider's `secret`."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    scheme: Scheme
+    secret: str = ""
+    header: HeaderName | None = None  # holds the signature
+    algorithm: Literal["md5", "sha1", "sha256", "sha512"] = "sha256"
+    encoding: Literal["hex", "base64"] = "hex"
+    prefix: str = ""  # before the signature in its header, like sha256=
+    over: Over | None = None  # what is signed: {body}, {url}, {method}, {timestamp}, {nonce} and what joins them
+    timestamp: HeaderName | None = None  # holds the seconds since 1970
+    nonce: HeaderName | None = None
+    tolerance: durations.Duration = timedelta(minutes=5)
+
+    @pydantic.model_validator(mode="after")
+    def _whole(self) -> "Verify":
+        if (self.scheme == "none") == bool(self.secret):
+            raise ValueError(
+                "needs `secret`, the name of one under `secret:`" if not self.secret else "none has no secret"
+            )
+        if self.scheme == "hmac" and (self.header is None or self.over is None):
+            raise ValueError("hmac needs header and over")
+        if self.scheme == "ed25519" and (self.header is None or self.over is None):
+            raise ValueError("ed25519 needs header and over")
+        places = set(_PLACES.findall(self.over or ""))
+        for name, header in (("timestamp", self.timestamp), ("nonce", self.nonce)):
+            if (name in places) != (header is not None):
+                raise ValueError(f"over holds {{{name}}}, and `{name}` names its header: both, or neither")
+        return self
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """What a scheme looks at."""
+
+    notice: ports.Notice
+    headers: Mapping[str, str]  # names in lower case
+    secret: str
+    verify: Verify
+    now: datetime
+
+    def header(self, name: str) -> str:
+        """Raises ReceiptForged where it is not there."""
+        found = self.headers.get(name.lower(), "").strip()
+        if not found:
+            raise errors.ReceiptForged(f"the header {name} is missing")
+        return found
+
+    def fresh(self, seconds: object) -> None:
+        """Raise ReceiptForged for a time (since 1970) that is too far from now."""
+        try:
+            if isinstance(seconds, bool) or not re.fullmatch(r"[0-9]{1,12}(\.[0-9]{1,9})?", str(seconds)):
+                raise ValueError  # noqa: TRY301
+            off = abs(self.now.timestamp() - float(str(seconds)))
+        except ValueError:
+            raise errors.ReceiptForged("its time is none") from None
+        if off > self.verify.tolerance.total_seconds():
+            raise errors.ReceiptForged("it was signed too long ago, or one of the clocks is wrong")
+
+
+def check(verify: Verify, notice: ports.Notice, secret: str, now: datetime) -> None:
+    """Raise ReceiptForged, saying why, where a notice is not signed as it should be. `now` is aware."""
+    headers = {name.lower(): value for name, value in notice.headers.items()}
+    asked = _Asked(notice=notice, headers=headers, secret=secret, verify=verify, now=now.astimezone(UTC))
+    if verify.scheme != "none" and not secret:
+        raise errors.ReceiptForged(f"cannot be verified: secret.{verify.secret} is missing")
+    _SCHEMES[verify.scheme](asked)
+
+
+def _same(one: str | bytes, other: str | bytes) -> bool:
+    first, second = (text.encode() if isinstance(text, str) else text for text in (one, other))
+    return hmac.compare_digest(first, second)
+
+
+def _matching(found: str, expected: set[str]) -> None:
+    if not sum(_same(found, one) for one in expected):  # all are compared, whichever fits
+        raise errors.ReceiptForged("the signature is not good")
+
+
+# --- a token in the address ---------------------------------------------------------------------------------------
+
+
+def _token(asked: _Asked) -> None:
+    parts = urllib.parse.urlsplit(asked.notice.url)
+    said = urllib.parse.unquote(parts.path.rsplit("/", 1)[-1])
+    named = dict(urllib.parse.parse_qsl(parts.query)).get("token", "")
+    if not _same(said, asked.secret) | _same(named, asked.secret):
+        raise errors.ReceiptForged("the token in the address is not ours")
+
+
+# --- what is configured -------------------------------------------------------------------------------------------
+
+
+def _signed(asked: _Asked) -> bytes:
+    """The bytes that `over` names."""
+    verify, notice = asked.verify, asked.notice
+    values = {"body": notice.body, "url": notice.url.encode(), "method": notice.method.encode()}
+    if verify.timestamp is not None:
+        values["timestamp"] = asked.header(verify.timestamp).encode()
+    if verify.nonce is not None:
+        values["nonce"] = asked.header(verify.nonce).encode()
+    pieces = _PLACES.split(verify.over or "")
+    return b"".join(values[piece] if at % 2 else piece.encode() for at, piece in enumerate(pieces))
+
+
+def _hmac(asked: _Asked) -> None:
+    verify = asked.verify
+    found = asked.header(verify.header or "")
+    if not found.startswith(verify.prefix):
+        raise errors.ReceiptForged("the signature is not good")
+    digest = hmac.digest(asked.secret.encode(), _signed(asked), verify.algorithm)
+    found = found.removeprefix(verify.prefix)
+    if verify.encoding == "hex":
+        _matching(found.lower(), {digest.hex()})
+    else:
+        _matching(found, {base64.b64encode(digest).decode()})
+    if verify.timestamp is not None:
+        asked.fresh(asked.header(verify.timestamp))
+
+
+def _ed25519(asked: _Asked) -> None:
+    from cryptography import exceptions
+    from cryptography.hazmat.primitives.asymmetric import ed25519
+
+    verify = asked.verify
+    try:
+        key = ed25519.Ed25519PublicKey.from_public_bytes(base64.b64decode(asked.secret, validate=True))
+        signature = base64.b64decode(asked.header(verify.header or ""), validate=True)
+        key.verify(signature, _signed(asked))
+    except exceptions.InvalidSignature:
+        raise errors.ReceiptForged("the signature is not good") from None
+    except (binascii.Error, ValueError) as error:
+        raise errors.ReceiptForged(f"the key or the signature cannot be read: {error}") from None
+    if verify.timestamp is not None:
+        asked.fresh(asked.header(verify.timestamp))
+
+
+# --- Twilio -------------------------------------------------------------------------------------------------------
+
+
+def _twilio(asked: _Asked) -> None:
+    """https://www.twilio.com/docs/usage/security: HMAC over the address and the sorted form; JSON by its hash in it."""
+    notice = asked.notice
+    found = asked.header("X-Twilio-Signature")
+    settings = asked.headers.get("x-twilio-webhooks-signature-settings", "")
+    named = dict(part.strip().split("=", 1) for part in settings.split(",") if "=" in part).get(
+        "algorithm", "HMAC_SHA1"
+    )
+    algorithm = _TWILIO_ALGORITHMS.get(named.upper())
+    if algorithm is None:
+        raise errors.ReceiptForged(f"is signed by {named[:40]!r}, which is not known here")
+    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(notice.url).query))
+    rest = ""
+    if "bodySHA256" in query:
+        if not _same(hashlib.sha256(notice.body).hexdigest(), query["bodySHA256"]):
+            raise errors.ReceiptForged("its body is not the one that was signed")
+    else:
+        rest = "".join(name + value for name, value in sorted(set(_form(notice.body))))
+    key = asked.secret.encode()
+    digests = (hmac.digest(key, (url + rest).encode(), algorithm) for url in _ports(notice.url))
+    _matching(found, {base64.b64encode(digest).decode() for digest in digests})
+
+
+def _form(body: bytes) -> list[tuple[str, str]]:
+    try:
+        return urllib.parse.parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=1000)
+    except ValueError:
+        raise errors.ReceiptForged("its form has too many fields") from None
+
+
+def _ports(url: str) -> set[str]:
+    """The address with its port, also where it is the usual one, and without: Twilio signs either."""
+    parts = urllib.parse.urlsplit(url)
+    bare = re.sub(r":\d+$", "", parts.netloc)
+    usual = 443 if parts.scheme == "https" else 80
+    full = parts.netloc if bare != parts.netloc else f"{bare}:{usual}"
+    return {url, *(urllib.parse.urlunsplit(parts._replace(netloc=netloc)) for netloc in (bare, full))}
+
+
+# --- JSON web tokens ----------------------------------------------------------------------------------------------
+
+
+def _claims(asked: _Asked, token: str, algorithms: Mapping[str, str]) -> dict[str, Any]:
+    """What a token (RFC 7519, HMAC only) says; its times are for the caller to look at. `algorithms` by their `alg`."""
+    try:
+        head, claims, signature = token.split(".")
+        named, said = (json.loads(_unpadded(part)) for part in (head, claims))
+        algorithm = algorithms[named["alg"]]
+        genuine = _same(
+            hmac.digest(asked.secret.encode(), f"{head}.{claims}".encode(), algorithm), _unpadded(signature)
+        )
+    except (ValueError, KeyError, TypeError, RecursionError):
+        raise errors.ReceiptForged("the token cannot be read") from None
+    if not genuine or not isinstance(said, dict):
+        raise errors.ReceiptForged("the signature is not good")
+    return said
+
+
+def _unpadded(text: str) -> bytes:
+    return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+
+
+def _hashes(claims: dict[str, Any], name: str, data: bytes) -> None:
+    said = claims.get(name)
+    if not isinstance(said, str) or not _same(said.lower(), hashlib.sha256(data).hexdigest()):
+        raise errors.ReceiptForged(f"the token's {name} is not that of what came")
+
+
+def _vonage(asked: _Asked) -> None:
+    """https://developer.vonage.com/en/getting-started/concepts/webhooks: a token (HS256) with the body's hash in it."""
+    kind, _, token = asked.header("Authorization").partition(" ")
+    if kind.lower() != "bearer":
+        raise errors.ReceiptForged("the header Authorization holds no token")
+    claims = _claims(asked, token.strip(), {"HS256": "sha256"})
+    _hashes(claims, "payload_hash", asked.notice.body)
+    asked.fresh(claims.get("iat"))
+
+
+def _messagebird(asked: _Asked) -> None:
+    """https://developers.messagebird.com/api/#verifying-http-requests: a token with the hashes of address and body."""
+    algorithms = {"HS256": "sha256", "HS384": "sha384", "HS512": "sha512"}
+    claims = _claims(asked, asked.header("MessageBird-Signature-JWT"), algorithms)
+    if claims.get("iss") != "MessageBird":
+        raise errors.ReceiptForged("the token is not MessageBird's")
+    _hashes(claims, "url_hash", asked.notice.url.encode())
+    if asked.notice.body or "payload_hash" in claims:
+        _hashes(claims, "payload_hash", asked.notice.body)
+    now, leeway = asked.now.timestamp(), 1.0
+    try:
+        valid = float(claims["nbf"]) - leeway <= now < float(claims["exp"]) + leeway
+    except (KeyError, TypeError, ValueError, OverflowError):
+        valid = False
+    if not valid:
+        raise errors.ReceiptForged("the token is not valid at this time")
+
+
+# --- Vonage's SMS API ---------------------------------------------------------------------------------------------
+
+
+def _vonage_sms(asked: _Asked) -> None:
+    """https://developer.vonage.com/en/getting-started/concepts/signing-messages: HMAC over the sorted parameters."""
+    notice = asked.notice
+    if notice.method == "GET":
+        pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(notice.url).query, keep_blank_values=True)
+        found = dict(pairs)
+    elif "json" in asked.headers.get("content-type", ""):
+        found = _flat(notice.body)
+    else:
+        found = dict(_form(notice.body))
+    said = found.pop("sig", "").lower()
+    if not said:
+        raise errors.ReceiptForged("the parameter sig is missing")
+    text = "".join(f"&{name}={re.sub('[&=]', '_', found[name])}" for name in sorted(found))
+    _matching(said, {hmac.digest(asked.secret.encode(), text.encode(), asked.verify.algorithm).hex()})
+    asked.fresh(found.get("timestamp"))
+
+
+def _flat(body: bytes) -> dict[str, str]:
+    from agi_sms import http_body
+
+    try:
+        tree = http_body.json_tree(body.decode(errors="replace"))
+    except http_body.Unreadable:
+        tree = None
+    if not isinstance(tree, dict) or not all(isinstance(one, str | int | float) for one in tree.values()):
+        raise errors.ReceiptForged("its JSON is not a list of names and values")
+    return {name: http_body.shown(value) for name, value in tree.items()}
+
+
+# --- Plivo --------------------------------------------------------------------------------------------------------
+
+
+def _plivo(asked: _Asked) -> None:
+    """Plivo's signatures (their library, utils/__init__.py and signature_v3.py): V3 where there is one, else V2.
+
+    Both are HMAC with a nonce. V3 is over address and sorted parameters, V2 over the address without its query.
+    """
+    notice = asked.notice
+    parts = urllib.parse.urlsplit(notice.url)
+    base = urllib.parse.urlunsplit(parts._replace(query="", fragment=""))
+    if "x-plivo-signature-v3" in asked.headers:
+        found, nonce = asked.header("X-Plivo-Signature-V3"), asked.header("X-Plivo-Signature-V3-Nonce")
+        query = _sorted(urllib.parse.parse_qsl(parts.query, keep_blank_values=True), "=", "&")
+        form = _sorted(_form(notice.body), "", "") if notice.method != "GET" else ""
+        base += f"?{query}" if query or form else ""
+        base += "." if query and form else ""
+        signed = f"{base}{form}.{nonce}"
+    else:
+        found, nonce = asked.header("X-Plivo-Signature-V2"), asked.header("X-Plivo-Signature-V2-Nonce")
+        signed = base + nonce
+    expected = base64.b64encode(hmac.digest(asked.secret.encode(), signed.encode(), "sha256")).decode()
+    if not sum(_same(one.strip(), expected) for one in found.split(",")):
+        raise errors.ReceiptForged("the signature is not good")
+
+
+def _sorted(pairs: list[tuple[str, str]], equals: str, joint: str) -> str:
+    return joint.join(f"{name}{equals}{value}" for name, value in sorted(pairs))
+
+
+_SCHEMES: dict[str, Callable[[_Asked], None]] = {
+    "none": lambda asked: None,
+    "token": _token,
+    "hmac": _hmac,
+    "ed25519": _ed25519,
+    "twilio": _twilio,
+    "vonage": _vonage,
+    "vonage_sms": _vonage_sms,
+    "plivo": _plivo,
+    "messagebird": _messagebird,
+}
