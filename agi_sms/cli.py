@@ -6,14 +6,18 @@ import signal
 import sys
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from click import shell_completion
 
 import agi_sms
-from agi_sms import cli_shared, errors, message
+from agi_sms import cli_providers, cli_shared, errors, message, text
 from agi_sms.cli_shared import DONE, MISTAKES, NOT_DONE, config_option
+
+if TYPE_CHECKING:
+    from agi_sms import call, plan
+    from agi_sms import config as configuration
 
 WIDE = 160  # columns, where there is no terminal that says how many
 RELOAD_PATIENCE = 15.0  # seconds
@@ -58,14 +62,53 @@ def run(config_file: Path) -> None:
 @main.command()
 @config_option
 @click.option("-v", "--verbose", is_flag=True, help="Also show each node's text as a sample call would make it.")
-def check(config_file: Path, verbose: bool) -> None:
+@click.option("--online", is_flag=True, help="Then ask every node's content.api once, and show what it answers.")
+@click.option("--node", shell_complete=cli_shared.complete_nodes, help="With --online: ask only this node's.")
+def check(config_file: Path, verbose: bool, online: bool, node: str | None) -> None:
     """Find every mistake in the configuration before a call does.
 
     Prints each as `file:line: key: what is wrong, what would be right`. Exit code 0, or 2 with mistakes.
+
+    With --online, the systems behind content.api are really asked, with sample values and the header
+    `Agi-Sms-Test: 1`. Nothing is stored or sent. Exit code 1 where one of them gave no text.
     """
     from agi_sms import config as configuration
 
-    click.echo(configuration.format_report(cli_shared.load(config_file), verbose=verbose))
+    if node is not None and not online:
+        raise click.UsageError("--node goes with --online")
+    loaded = cli_shared.load(config_file)
+    if node is not None and node not in loaded.nodes:
+        cli_shared.fail(f"no node {node!r}; there are: {', '.join(sorted(loaded.nodes)) or 'none'}", MISTAKES)
+    names = [node] if node is not None else list(loaded.nodes)
+    click.echo(configuration.format_report(loaded, verbose=verbose, names=names, width=cli_shared.width()))
+    if online:
+        _check_online(loaded, names)
+
+
+def _check_online(loaded: "configuration.Config", names: list[str]) -> None:
+    from agi_sms import logs, online
+
+    logs.configure(**loaded.settings.log.model_dump())
+    visits = online.samples(loaded, names)
+    if not visits:
+        click.echo(f"\nnothing to ask: {f'{names[0]} has no' if len(names) == 1 else 'no node has a'} content.api")
+
+    width = cli_shared.width()
+    without: list[str] = []
+
+    def tell(told: online.Told) -> None:
+        click.echo(f"\n{told.visit.node}  ({loaded.details[told.visit.node].where})")
+        for line in online.lines(told, width):
+            click.echo(line)
+        if not told.right:
+            without.append(told.visit.node)
+
+    right = cli_shared.finish(online.ask(loaded, visits, tell))
+    if visits:
+        click.echo()
+        for line in online.closing(len(visits), without, width):
+            click.echo(line)
+    sys.exit(DONE if right else NOT_DONE)
 
 
 @main.command()
@@ -92,7 +135,7 @@ def reload(config_file: Path) -> None:
         if after is not None and before is not None and after.reloads > before.reloads:
             if after.error:
                 cli_shared.fail(f"the gateway kept its old configuration:\n{after.error}", MISTAKES)
-            click.echo(f"reloaded: {len(loaded.nodes)} nodes, {len(loaded.providers)} providers")
+            click.echo(f"reloaded: {cli_shared.sizes(loaded)}")
             if after.restart:
                 click.echo(f"these keys change with a restart only: {', '.join(after.restart)}", err=True)
             return
@@ -117,15 +160,20 @@ def reload(config_file: Path) -> None:
     show_default=True,
     help="A table for people, the others with everything for machines.",
 )
-def history(config_file: Path, form: str, limit: int, **wanted: Any) -> None:
+@click.option("--totals", is_flag=True, help="Sums instead: segments taken and their cost, by node, day, currency.")
+def history(config_file: Path, form: str, limit: int, totals: bool, **wanted: Any) -> None:
     """What was sent, what will be, and why somebody got nothing. Newest first.
 
-    Numbers and texts are shown in full here; the log masks them.
+    Numbers and texts are shown in full here; the log masks them. With --totals, the other options choose what is
+    counted (--limit does not): what providers took, on the day on which its call arrived.
     """
     from rich import console
 
     from agi_sms import show
 
+    if totals:
+        cli_providers.totals(config_file, cli_shared.query(**wanted), form)
+        return
     database = cli_shared.database(config_file)
     found: list[message.Message] = []
     if database.exists():
@@ -188,10 +236,12 @@ def explain(config_file: Path, message_id: str) -> None:
 def trigger(config_file: Path, dry_run: bool, **asked: Any) -> None:
     """Do what a call to NODE would do, without a call: store its messages, for the running gateway to send.
 
-    With --dry-run, only show them. Exit code 1 where an argument cannot be used.
+    With --dry-run, only show them. Exit code 1 where an argument cannot be used. Where the node has a content.api,
+    --dry-run really asks that system, with the header `Agi-Sms-Test: 1`, and shows the exchange; exit code 1 where
+    it gave no text.
 
     \b
-      agi-sms trigger order-status --caller +48600100200 --var ORDER=1234 --dry-run
+      agi-sms trigger order-status --caller +48600100200 --var ORDER_ID=1234 --dry-run
     """
     from agi_sms import trigger as triggering
 
@@ -201,10 +251,15 @@ def trigger(config_file: Path, dry_run: bool, **asked: Any) -> None:
         planned = triggering.planned(loaded, visit)
     except errors.AgiSmsError as error:
         cli_shared.fail(str(error), MISTAKES)
+    for line in triggering.notes(loaded, visit):
+        click.echo(line)
     if dry_run:
+        right = True
+        if planned.fetch_at is not None:
+            planned, right = _ask_for(loaded, visit, planned)
         for line in triggering.preview(planned):
             click.echo(line)
-        sys.exit(NOT_DONE if planned.faults else DONE)
+        sys.exit(NOT_DONE if planned.faults or not right else DONE)
     admission = cli_shared.with_outbox(
         loaded.settings.database, lambda box: triggering.admit(box, loaded, visit, planned), fresh=True
     )
@@ -215,10 +270,22 @@ def trigger(config_file: Path, dry_run: bool, **asked: Any) -> None:
     sys.exit(NOT_DONE if planned.faults else DONE)
 
 
-def _change(name: str, verb: str, done: str, text: str) -> None:
+def _ask_for(loaded: "configuration.Config", visit: "call.Visit", planned: "plan.Plan") -> "tuple[plan.Plan, bool]":
+    """Ask the node's API for this visit's text; the plan with it, and whether there is one."""
+    from agi_sms import logs, online
+
+    logs.configure(**loaded.settings.log.model_dump())
+    found: list[online.Told] = []
+    right = cli_shared.finish(online.ask(loaded, [visit], found.append))
+    for line in online.lines(found[0], cli_shared.width()):
+        click.echo(line)
+    return online.applied(planned, found[0]), right
+
+
+def _change(name: str, verb: str, done: str, told: str) -> None:
     """`cancel` and `retry` are the same command with another verb."""
 
-    @main.command(name, help=text)
+    @main.command(name, help=told)
     @config_option
     @click.argument("message_id", required=False)
     @click.option("--node", shell_complete=cli_shared.complete_nodes, help="All of this node whose status allows it.")
@@ -239,7 +306,7 @@ def _change(name: str, verb: str, done: str, text: str) -> None:
                 NOT_DONE,
             )
         cli_shared.wake(database)
-        click.echo(f"{count} message{'' if count == 1 else 's'} {done}")
+        click.echo(f"{text.counted(count, 'message')} {done}")
 
 
 _change(
@@ -254,6 +321,9 @@ _change(
     "4 characters are enough), or a node's.\n\n"
     "An uncertain message may have reached the phone already; then its owner gets it twice.",
 )  # fmt: skip
+
+
+cli_providers.register(main)
 
 
 @main.command()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Coroutine
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 import click
 from click import shell_completion
 
-from agi_sms import durations, errors, message, ports
+from agi_sms import durations, errors, message, ports, text
 
 if TYPE_CHECKING:
     from agi_sms import config as configuration
@@ -85,8 +86,8 @@ def known_nodes(config_file: Path) -> frozenset[str]:
     return frozenset()
 
 
-def fail(text: str, code: int) -> NoReturn:
-    click.echo(text, err=True)
+def fail(told: str, code: int) -> NoReturn:
+    click.echo(told, err=True)
     sys.exit(code)
 
 
@@ -104,8 +105,16 @@ def load(path: Path) -> "configuration.Config":
 
 
 def refuse(error: errors.ConfigError) -> NoReturn:
-    count = len(error.mistakes)
-    fail(f"{error}\n{count} mistake{'' if count == 1 else 's'} in the configuration", MISTAKES)
+    fail(f"{error}\n{text.counted(len(error.mistakes), 'mistake')} in the configuration", MISTAKES)
+
+
+def sizes(loaded: "configuration.Config") -> str:
+    return f"{text.counted(len(loaded.nodes), 'node')}, {text.counted(len(loaded.providers), 'provider')}"
+
+
+def width() -> int | None:
+    """Columns of the terminal; None where nobody reads along."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def query(

@@ -14,19 +14,22 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from agi_sms import config_environment, config_nodes, config_settings, errors, node, numbers, providers
+from agi_sms import config_book, config_environment, config_nodes, config_settings, errors, node, numbers, providers
+from agi_sms.config_book import Book, Detail
 from agi_sms.config_files import Reader
 from agi_sms.config_mistakes import Mistakes, Spot
-from agi_sms.config_nodes import PRINT, Book, Detail
+from agi_sms.config_nodes import PRINT
 from agi_sms.config_report import format_report
 from agi_sms.config_settings import Settings
 from agi_sms.config_words import nearest, validated
+from agi_sms.content import settings as content_settings
+from agi_sms.web import addresses
 
 __all__ = ["Config", "format_report", "load", "restart_needed"]
 
 M = TypeVar("M", bound=pydantic.BaseModel)
 
-NEEDS_RESTART = ("database", "spool", "hold_budget", "drain", "metrics")  # and each PBX's ari and ami
+NEEDS_RESTART = ("database", "spool", "hold_budget", "drain", "metrics", "receipts")  # and each PBX's ari and ami
 _OTHERS = 0o004  # the mode bit that lets every user of the machine read a file
 
 
@@ -34,13 +37,15 @@ _OTHERS = 0o004  # the mode bit that lets every user of the machine read a file
 class Config:
     """A configuration without mistakes. `warnings` are `file:line: key: ...`, as mistakes are.
 
-    `providers` holds validated settings for `providers.build`; `details` what `check` tells of each node.
+    `providers` holds validated settings for `providers.build`, `sources` those of the nodes that ask the customer's
+    system, for `content.build`; `details` what `check` tells of each node.
     """
 
     path: Path
     settings: Settings
     nodes: Mapping[str, node.Node]
     providers: Mapping[str, pydantic.BaseModel]
+    sources: Mapping[str, content_settings.Api]
     details: Mapping[str, Detail]
     templates: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -119,7 +124,7 @@ class _Loader:
         self.files += [str(path) for path in node_files]
         more = [found for found in map(self.reader.mapping, node_files) if found is not None]
         template_files = self.beside("templates.d", (".txt",))
-        templates = config_nodes.read_templates(self.reader, template_files)
+        templates = config_book.read_templates(self.reader, template_files)
         if main is None:
             return None
         tree, spot = main
@@ -143,15 +148,17 @@ class _Loader:
             lost=self.lost,
         )
         built = self.providers(book)
-        for name, named in settings.routes.items():
-            config_nodes.check_providers(book, named, spot.at("routes", name))
         nodes, details = config_nodes.compile_all(book)
-        self.hints(book, nodes, template_files)
+        for name, one in details.items():
+            if one.api is not None and one.api.ca_file is not None:
+                self.certificates(one.api.ca_file, spot.at("nodes", name, "content", "api", "ca_file"))
+        self.hints(book, nodes, template_files, built)
         return Config(
             path=self.path,
             settings=settings,
             nodes=nodes,
             providers=built,
+            sources={name: one.api for name, one in details.items() if one.api is not None},
             details=details,
             templates=tuple(templates),
             warnings=self.warnings.texts(self.files),
@@ -208,12 +215,57 @@ class _Loader:
         except ValueError as error:
             self.mistakes.add(spot.at("type"), str(error))
             return None
-        base = {"base": self.path.absolute().parent}
+        folder = self.path.absolute().parent
+        if kind == "http":
+            filled = self.filled(book, name, tree, spot, folder)
+            if filled is None:
+                return None
+            tree, spot = filled
+        base = {"base": folder}
         return validated(lambda: shape.model_validate(tree, context=base), shape, (tree,), spot, self.mistakes)[0]
 
-    def hints(self, book: Book, nodes: Mapping[str, node.Node], templates: list[Path]) -> None:
+    def filled(
+        self, book: Book, name: str, tree: dict[str, Any], spot: Spot, folder: Path
+    ) -> tuple[dict[str, Any], Spot] | None:
+        """An HTTP provider's settings with those of its profile, and the address for its receipts."""
+        if tree.get("profile"):
+            from agi_sms.providers import profiles
+
+            expanded = profiles.expanded(tree, spot, [folder / "profiles.d"], self.mistakes, self.reader.environ)
+            if expanded is None:
+                return None
+            tree, spot = expanded
+        desk = book.settings.receipts
+        if desk is not None and desk.public_url and tree.get("receipts") is not None:
+            tree.setdefault("receipt_url", addresses.receipts(desk.public_url, name))
+        return tree, spot
+
+    def through(self, name: str, settings: pydantic.BaseModel, book: Book) -> None:
+        """The PBX that a provider sends through."""
+        named = getattr(settings, "pbx", None)
+        if named is None:
+            return
+        spot = book.spot.at("providers", name, "pbx")
+        pbx = book.settings.pbx.get(named)
+        if pbx is None:
+            if ("pbx", named) not in self.lost:
+                self.mistakes.add(spot, f"there is no pbx {named[:80]!r}; {nearest(named, book.settings.pbx)}")
+            return
+        door = getattr(settings, "over", "ami")
+        if getattr(pbx, door) is None and ("pbx", named, door) not in self.lost:
+            self.mistakes.add(spot, f"{named} has no {door}, over which this provider sends")
+
+    def hints(
+        self,
+        book: Book,
+        nodes: Mapping[str, node.Node],
+        templates: list[Path],
+        built: Mapping[str, pydantic.BaseModel],
+    ) -> None:
         """Warnings about the whole: what is configured and does nothing, or not what one would think."""
         self.unused(book, nodes)
+        for name, settings in built.items():
+            self.through(name, settings, book)
         for path in templates:
             if ("templates", path.stem) not in book.used:
                 self.warnings.add(Spot(str(path), 0, ""), "no node uses this template")
@@ -228,8 +280,8 @@ class _Loader:
 
     def unused(self, book: Book, nodes: Mapping[str, node.Node]) -> None:
         settings = book.settings
-        used = {name for one in nodes.values() for name in one.route}
-        used |= {name for route in settings.routes.values() for name in route}
+        used = {name for one in nodes.values() for name in one.route.providers}
+        used |= {name for route in book.compiled.values() for name in route.providers}
         for name in settings.providers:
             if name not in used:
                 self.warnings.add(book.spot.at("providers", name), "no route and no node uses it")

@@ -8,7 +8,7 @@ import pydantic
 
 from agi_sms.config_files import Broken, Reader, scalar
 from agi_sms.config_mistakes import ENVIRONMENT as PREFIX
-from agi_sms.config_mistakes import Spot, secretive
+from agi_sms.config_mistakes import Spot, guarded, secretive
 from agi_sms.config_words import child, keys
 
 DELIMITER = "__"
@@ -31,7 +31,7 @@ def read(reader: Reader, shape: type[pydantic.BaseModel], tree: Mapping[str, Any
         parts = variable.removeprefix(PREFIX).split(DELIMITER)[:_MOST_LEVELS]
         raw = reader.environ[variable].encode("utf-8", "replace").decode()
         path = _path(parts, shape, tree)
-        if secretive(".".join(path)) or path[0] in ("pbx", "providers"):
+        if secretive(key := ".".join(path)) or guarded(key):
             reader.mistakes.secrets.add(raw)
         spot = Spot("environment", 0, variable)
         if not _put(values, spots, path, _value(raw, variable, reader, spot), spot):

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
-from agi_sms.config_mistakes import Mistakes, Spot, secretive
+from agi_sms.config_mistakes import Mistakes, Spot, guarded, secretive
 
 MOST_BYTES = 1 << 20  # of one file
 _MOST_DEPTH = 40
@@ -254,7 +254,7 @@ class _Builder:
             spot.filled = True
             # bytes that are no UTF-8 reach us as surrogates
             found = found.encode("utf-8", "replace").decode()
-            if secretive(name) or spot.key.startswith(("pbx.", "providers.")):
+            if secretive(name) or guarded(spot.key):
                 mistakes.secrets.add(found)
             return found
 

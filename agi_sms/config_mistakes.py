@@ -9,6 +9,8 @@ _SECRETIVE = re.compile(
     r"(?i)(?:^|[._\-\[])(?:\w*(?:pass(?:word|wd|phrase|code)?|secret|token|api_?key|credentials?|authorization|bearer)|auth|key)"
     r"(?:$|[._\-\[\]])"
 )
+# whatever the environment fills in there is taken for a secret
+_GUARDED = re.compile(r"(?:^(?:pbx|providers)|(?:^|\.)content\.api)(?:\.|$)")
 
 
 @dataclass(slots=True)
@@ -75,6 +77,11 @@ _PIECE = 8
 def secretive(key: str) -> bool:
     """Whether values under this dotted key, or in a variable of this name, are not to be shown."""
     return bool(_SECRETIVE.search(key))
+
+
+def guarded(key: str) -> bool:
+    """Whether what the environment gives for this dotted key is taken for a secret."""
+    return bool(_GUARDED.search(key))
 
 
 def _pieces(secret: str) -> Iterator[str]:

@@ -6,7 +6,6 @@ import re
 import zoneinfo
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -17,24 +16,16 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticKnownError
 from pydantic_settings import PydanticBaseSettingsSource
 
-from agi_sms import durations, node, numbers
+from agi_sms import durations, node, numbers, rates
 from agi_sms import retry as retries
 from agi_sms.asterisk.settings import Ami, Ari
 from agi_sms.config_words import nearest
+from agi_sms.content import settings as content_settings
 
 MOST_SEGMENTS = 255  # 3GPP TS 23.040, 9.2.3.24.1: the number of segments is one octet
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_RATE = re.compile(r"\s*(\d{1,9})\s*/\s*(\S+)\s*")
 _SIZE = re.compile(r"(\d{1,15})\s*(B|KiB|MiB|GiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rate:
-    """At most `most` within each `window`."""
-
-    most: int
-    window: timedelta
 
 
 def _text(value: object) -> str:
@@ -59,18 +50,6 @@ def _separated(value: object) -> object:
 def _single(value: object) -> object:
     """A list, or its only item."""
     return value if isinstance(value, list | tuple) else [_text(value)]
-
-
-def _rate(value: object) -> Rate:
-    if isinstance(value, Rate):
-        return value
-    match = _RATE.fullmatch(_text(value))
-    if not match:
-        raise ValueError("must be a number of messages and a time, like 3/1d or 100/1h")
-    most, window = int(match.group(1)), durations.parse(match.group(2))
-    if not most or not window:
-        raise ValueError("must allow at least 1 message, within more than 0, like 3/1d or 100/1h")
-    return Rate(most=most, window=window)
 
 
 def _size(value: object) -> object:
@@ -127,9 +106,46 @@ def _listen(value: str) -> str:
     return value
 
 
+def _host(listen: str) -> str:
+    return listen.rpartition(":")[0].strip("[]")
+
+
+def _port(listen: str) -> int:
+    return int(listen.rpartition(":")[2])
+
+
+def _public_url(value: str) -> str:
+    if value and not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+(?:/[^?# ]*)?", value):
+        raise ValueError("must be an address such as https://sms.example, without user, query and fragment")
+    return value.rstrip("/")
+
+
 def _lead(value: str) -> str:
     if not re.fullmatch(r"\+?[0-9*#]{0,15}", value):
         raise ValueError("must be the beginning of a number, like 00 or +48")
+    return value
+
+
+def _prefix(value: str) -> str:
+    if not re.fullmatch(r"\+[1-9][0-9]{0,14}", value):
+        raise ValueError("must be the beginning of an international number: + and digits, like +48 or +4866")
+    return value
+
+
+def _entries(value: object) -> object:
+    """A list, or its only item."""
+    return value if isinstance(value, list | tuple) else [value]
+
+
+def _entry(value: object) -> "str | Way":
+    """A provider's name, or some of them with conditions."""
+    return Way.model_validate(value) if isinstance(value, Mapping | Way) else _text(value)
+
+
+def _alike(value: "tuple[str | Way, ...]") -> "tuple[str | Way, ...]":
+    if len({isinstance(one, Way) for one in value}) > 1:
+        what = "must be names of providers, or entries like {prefixes: [+48], providers: [a, b]}, not both"
+        raise ValueError(f"{what}; give the names an entry without conditions: {{providers: [a, b]}}")
     return value
 
 
@@ -154,7 +170,7 @@ Items = Annotated[tuple[str, ...], pydantic.BeforeValidator(_separated)]
 Lead = Annotated[str, pydantic.AfterValidator(_lead)]
 Leads = Annotated[tuple[Lead, ...], pydantic.BeforeValidator(_separated)]
 Route = Annotated[tuple[str, ...], pydantic.BeforeValidator(_single), pydantic.Field(min_length=1)]
-RateField = Annotated[Rate, pydantic.PlainValidator(_rate)]
+Prefix = Annotated[str, pydantic.AfterValidator(_prefix)]
 Size = Annotated[int, pydantic.BeforeValidator(_size), pydantic.Field(ge=1 << 20, le=1 << 34)]
 Zone = Annotated[zoneinfo.ZoneInfo, pydantic.PlainValidator(_zone)]
 Region = Annotated[str, pydantic.AfterValidator(_region)]
@@ -171,6 +187,7 @@ _AGE = pydantic.AfterValidator(_between(timedelta(seconds=1), durations.LONGEST)
 Age = Annotated[durations.Duration, _AGE]
 _HOLD = pydantic.AfterValidator(_between(timedelta(milliseconds=10), timedelta(seconds=10)))
 _DRAIN = pydantic.AfterValidator(_between(timedelta(0), timedelta(minutes=10)))
+_BREAK = pydantic.AfterValidator(_between(timedelta(seconds=1), timedelta(hours=1)))
 
 
 class Model(pydantic.BaseModel):
@@ -179,18 +196,36 @@ class Model(pydantic.BaseModel):
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class Way(Model):
+    """One entry of a route; without countries and prefixes it is for every number."""
+
+    countries: Annotated[tuple[Region, ...], pydantic.BeforeValidator(_separated)] = ()
+    prefixes: Annotated[tuple[Prefix, ...], pydantic.BeforeValidator(_separated)] = ()
+    providers: Route
+
+
+Ways = Annotated[
+    tuple[Annotated[str | Way, pydantic.PlainValidator(_entry)], ...],
+    pydantic.BeforeValidator(_entries),
+    pydantic.Field(min_length=1),
+    pydantic.AfterValidator(_alike),
+]
+
+
 class Content(Model):
-    """What the SMS says: one of the two."""
+    """What the SMS says: a text or a template, or what the customer's system answers, which either may show."""
 
     text: str | None = None
     template: str | None = None
+    api: content_settings.Api | None = None
+    fallback: str | None = None
 
 
 class Limits(Model):
     """How many messages a node may make."""
 
-    per_recipient: RateField | None = None
-    per_node: RateField | None = None
+    per_recipient: rates.Field | None = None
+    per_node: rates.Field | None = None
 
 
 class NodeSettings(Model):
@@ -212,6 +247,30 @@ class NodeSettings(Model):
     time_zone: Zone | None = None
     region: Region | None = None
     limits: Limits = Limits()
+
+
+class Health(Model):
+    """When a provider that takes nothing is left alone."""
+
+    break_after: Annotated[int, pydantic.Field(ge=1, le=1000)] = 5
+    break_for: Annotated[durations.Duration, _BREAK] = timedelta(seconds=30)
+
+
+class Receipts(Model):
+    """Where providers report what became of messages; `public_url` is how they reach it."""
+
+    listen: Listen = "127.0.0.1:8090"
+    public_url: Annotated[str, pydantic.AfterValidator(_public_url)] = ""
+
+    @property
+    def host(self) -> str:
+        """The address alone, an IPv6 one without its brackets."""
+        return _host(self.listen)
+
+    @property
+    def port(self) -> int:
+        """The port alone."""
+        return _port(self.listen)
 
 
 class Spool(Model):
@@ -237,12 +296,20 @@ class Metrics(Model):
     @property
     def host(self) -> str:
         """The address alone, an IPv6 one without its brackets."""
-        return self.listen.rpartition(":")[0].strip("[]")
+        return _host(self.listen)
 
     @property
     def port(self) -> int:
         """The port alone."""
-        return int(self.listen.rpartition(":")[2])
+        return _port(self.listen)
+
+
+class ContentHosts(Model):
+    """How the hosts behind `content.api` are spared: questions to one at once, and when one is left alone."""
+
+    concurrency: Annotated[int, pydantic.Field(ge=1, le=100)] = 4
+    break_after: Annotated[int, pydantic.Field(ge=1, le=1000)] = 5  # faults in a row
+    break_for: Annotated[durations.Duration, _BREAK] = timedelta(seconds=30)
 
 
 class Trunk(Model):
@@ -282,15 +349,18 @@ class Settings(pydantic_settings.BaseSettings):
     hold_budget: Annotated[durations.Duration, _HOLD] = timedelta(milliseconds=150)
     log: Log = Log()
     metrics: Metrics | None = None
+    receipts: Receipts | None = None
+    health: Health = Health()
     retry: retries.Policy = retries.Policy()
     max_age: Age = timedelta(hours=24)
     drain: Annotated[durations.Duration, _DRAIN] = timedelta(seconds=20)
     concurrency: Annotated[int, pydantic.Field(ge=1, le=1000)] = 20
+    content: ContentHosts = ContentHosts()
     defaults: NodeSettings = NodeSettings()
     groups: dict[Name, Items] = {}
     pbx: dict[Name, Pbx] = {}
     providers: dict[Name, dict[str, Any]] = {}
-    routes: dict[Name, Route] = {}
+    routes: dict[Name, Ways] = {}
     nodes: dict[Name, NodeSettings] = {}
 
     @property

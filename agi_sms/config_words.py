@@ -106,8 +106,8 @@ def _repaired(found: list[ErrorDetails], trees: Sequence[dict[str, Any]], spot: 
     """Give back text that YAML read as a number, and sections that hold nothing but comments."""
     any_repaired = False
     for detail in found:
-        path = detail["loc"]
-        here = _exact(spot, path)
+        path = _existing(detail["loc"], trees)
+        here = _exact(spot, path) if path[-1:] == detail["loc"][-1:] else None
         if here is None or here.faulty:
             continue
         if detail["type"] in _TEXT and here.raw is not None and not isinstance(detail["input"], str):
@@ -156,7 +156,22 @@ def _note(
         what = f"has no value; {_words(detail)}, or leave the key out"
     else:
         what = _words(detail)
+        if kind == "value_error":
+            here, below, what = _own_place(here, what)
     mistakes.add(here, what, below=below)
+
+
+def _own_place(here: Spot, what: str) -> tuple[Spot, str, str]:
+    """The place of the key below `here` whose name the words begin with, what is below that, and the words without it.
+
+    So speaks what is found between several keys, where pydantic knows of all of them only.
+    """
+    name, colon, rest = what.partition(": ")
+    key, _, below = name.partition(".")  # what is below may have dots of its own
+    there = here.children.get(key)
+    if not colon or there is None:
+        return here, "", what
+    return (there.children[below], "", rest) if below in there.children else (there, below, rest)
 
 
 def _words(detail: ErrorDetails) -> str:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from zoneinfo import ZoneInfo
 
-from agi_sms import message, text
+from agi_sms import message, numbers, text
 
 ANY = "any"  # as the only one of `caller_countries`: wherever the caller's number belongs
 
@@ -71,6 +71,45 @@ class Asking:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Way:
+    """One entry of a route: which providers, in order, for which numbers. Without a condition it is for all."""
+
+    providers: tuple[str, ...]
+    countries: tuple[str, ...] = ()  # ISO 3166
+    prefixes: tuple[str, ...] = ()  # of E.164 numbers, each with its plus
+
+    @property
+    def for_all(self) -> bool:
+        return not (self.countries or self.prefixes)
+
+    def fits(self, number: str, region: str) -> bool:
+        """Whether it is for this E.164 number, which belongs to `region`."""
+        return self.for_all or number.startswith(self.prefixes) or region in self.countries
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """By which providers messages go: the first of `ways` that fits the recipient counts."""
+
+    ways: tuple[Way, ...]
+
+    @classmethod
+    def of(cls, *providers: str) -> "Route":
+        """The same providers for every number."""
+        return cls(ways=(Way(providers=providers),))
+
+    def for_number(self, e164: str) -> tuple[str, ...]:
+        """The names of the providers, in order; none where no way is for this number."""
+        region = numbers.region(e164) if any(way.countries for way in self.ways) else ""
+        return next((way.providers for way in self.ways if way.fits(e164, region)), ())
+
+    @property
+    def providers(self) -> tuple[str, ...]:
+        """Every provider in it, once."""
+        return tuple(dict.fromkeys(name for way in self.ways for name in way.providers))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Node:
     """The settings of one node. `revision` is a short hash of them, kept with every activation.
 
@@ -92,7 +131,7 @@ class Node:
     transliterate: bool = False
     max_segments: int = 6
     max_age: timedelta = timedelta(hours=24)  # counted from due_at
-    route: tuple[str, ...] = ("print",)
+    route: Route = field(default_factory=lambda: Route.of("print"))
     region: str = "PL"
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: tuple[Limit, ...] = ()

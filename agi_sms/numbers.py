@@ -78,6 +78,9 @@ def known_region(region: str) -> bool:
     return region in phonenumbers.SUPPORTED_REGIONS
 
 
+_INTERNATIONAL = Rules(number_format=NumberFormat.E164)
+
+
 def read(raw: str, rules: Rules) -> Number:
     """The number that `raw` stands for; raise NumberError that says why it is none.
 
@@ -97,6 +100,12 @@ def read(raw: str, rules: Rules) -> Number:
     if isinstance(found, str):
         raise errors.NumberError(found)
     return found
+
+
+def region(e164: str) -> str:
+    """The region of an E.164 number (ISO 3166, or WORLD), empty where it is no valid number."""
+    found = _read(e164, _INTERNATIONAL) if len(e164) <= LONGEST else ""
+    return found.region if isinstance(found, Number) else ""
 
 
 @functools.lru_cache(maxsize=8192)

@@ -16,15 +16,14 @@ class Plan:
     """The drafts, and what was wrong with what the dialplan handed over.
 
     Where there are `faults`, nothing is scheduled: all is held, or skipped where there is no text. `ignored` was
-    left out of account. `fetch_at` is when the customer's system is to be asked for the text, None where it is not;
-    `open_ended`: its answer may name recipients.
+    left out of account. `fetch_at` is when the customer's system is to be asked for the text, None where it is not.
+    Where only its answer can name recipients, a draft without one waits for that.
     """
 
     drafts: tuple[message.Draft, ...]
     faults: tuple[str, ...] = ()
     ignored: tuple[str, ...] = ()
     fetch_at: datetime | None = None
-    open_ended: bool = False
 
     @property
     def count(self) -> int:
@@ -71,10 +70,13 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
             status, reason = Status.HELD, Reason.BAD_ARGUMENT
         else:
             status = blank.status
-        drafts.append(replace(blank, recipient=wanted.recipient, source=wanted.source, status=status, reason=reason))
-    fetch_at, open_ended = _fetch(visit, target, blank, drafts)
+        draft = replace(blank, recipient=wanted.recipient, source=wanted.source, status=status, reason=reason)
+        drafts.append(routed(draft, target))
+    if _waits_for_names(target, drafts):
+        status, reason = (Status.HELD, Reason.BAD_ARGUMENT) if faults else (blank.status, None)
+        drafts.append(replace(blank, source=Source.API, status=status, reason=reason))
     return Plan(
-        drafts=tuple(drafts), faults=tuple(faults), ignored=tuple(ignored), fetch_at=fetch_at, open_ended=open_ended
+        drafts=tuple(drafts), faults=tuple(faults), ignored=tuple(ignored), fetch_at=_fetch_at(visit, target, drafts)
     )
 
 
@@ -94,7 +96,6 @@ def common(visit: call.Visit, target: node.Node) -> tuple[message.Draft, list[st
         source=Source.CONFIG,
         status=Status.SCHEDULED if target.asking is None else Status.WAITING,
         sender=_sender(visit, target, faults),
-        route=target.route,
         due_at=due_at,
         expires_at=due_at + target.max_age,
         once=target.once_per_call,
@@ -107,16 +108,28 @@ def with_text(draft: message.Draft, written: writing.Written) -> message.Draft:
     return replace(draft, text=written.text, encoding=written.encoding, segments=written.segments)
 
 
-def _fetch(
-    visit: call.Visit, target: node.Node, blank: message.Draft, drafts: Iterable[message.Draft]
-) -> tuple[datetime | None, bool]:
-    if target.asking is None:
-        return None, False
-    open_ended = node.Allowed.RECIPIENTS in target.asking.allow
-    if not open_ended and not any(draft.status is Status.WAITING for draft in drafts):
-        return None, False
-    at_once = target.asking.fetch is node.Fetch.ARRIVAL
-    return (visit.arrived_at if at_once else blank.due_at), open_ended
+def routed(draft: message.Draft, target: node.Node) -> message.Draft:
+    """The draft with the way that its recipient's number goes; held where there is none for it."""
+    route = target.route.for_number(draft.recipient)
+    if route or draft.status not in (Status.SCHEDULED, Status.WAITING):
+        return replace(draft, route=route)
+    return replace(draft, status=Status.HELD, reason=Reason.NO_ROUTE)
+
+
+def _waits_for_names(target: node.Node, drafts: Iterable[message.Draft]) -> bool:
+    named_by_answer = target.asking is not None and node.Allowed.RECIPIENTS in target.asking.allow
+    asked_for = any(
+        draft.status is Status.WAITING or (draft.status is Status.HELD and draft.reason is not Reason.NO_ROUTE)
+        for draft in drafts
+    )
+    return named_by_answer and not asked_for
+
+
+def _fetch_at(visit: call.Visit, target: node.Node, drafts: Iterable[message.Draft]) -> datetime | None:
+    waiting = [draft for draft in drafts if draft.status is Status.WAITING]
+    if target.asking is None or not waiting:
+        return None
+    return visit.arrived_at if target.asking.fetch is node.Fetch.ARRIVAL else waiting[0].due_at
 
 
 def _delay(visit: call.Visit, target: node.Node, faults: list[str]) -> timedelta:
@@ -148,17 +161,16 @@ def _wanted(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Itera
     for configured in target.recipients:
         yield Wanted(recipient=configured.number, source=configured.source)
     if target.dialplan_recipients:
-        yield from named(_listed(visit), Source.DIALPLAN, target)
+        yield from named(_listed(visit), Source.DIALPLAN, numbers.Rules(region=target.region))
     if target.send_to_caller:
         yield _caller(visit.call, target, rules)
 
 
-def named(listed: Iterable[str], source: Source, target: node.Node) -> Iterator[Wanted]:
+def named(listed: Iterable[str], source: Source, rules: numbers.Rules) -> Iterator[Wanted]:
     """Recipients as somebody else named them; what is no number is skipped, and seen in the history."""
-    home = numbers.Rules(region=target.region)
     for raw in tuple(listed)[:MOST_NAMED]:
         try:
-            yield Wanted(recipient=numbers.read(raw, home).e164, source=source)
+            yield Wanted(recipient=numbers.read(raw, rules).e164, source=source)
         except errors.NumberError:
             yield Wanted(recipient=raw[:_RAW], source=source, reason=Reason.RECIPIENT_INVALID)
 

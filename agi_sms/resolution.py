@@ -40,12 +40,7 @@ def resolve(visit: call.Visit, target: node.Node, rules: numbers.Rules, answer: 
         return rewritten(visit, target, rules)
     try:
         if _declined(answer, asking):
-            return _without_text(
-                visit,
-                target,
-                rules,
-                _said(answer, ContentState.SKIPPED, Status.SKIPPED, Reason.DECLINED),
-            )
+            return _said(answer, ContentState.SKIPPED, Status.SKIPPED, Reason.DECLINED)
         wishes = _wishes(visit, asking, answer)
     except _Invalid as error:
         return give_up(visit, target, rules, _fault(answer, Reason.CONTENT_ERROR, str(error)))
@@ -58,8 +53,9 @@ def resolve(visit: call.Visit, target: node.Node, rules: numbers.Rules, answer: 
     if written.reason is not None:
         return give_up(visit, target, rules, _fault(answer, written.reason, _why(written, target)))
     said = _said(answer, ContentState.ANSWERED, Status.SCHEDULED)
-    notes = "; ".join(filter(None, [written.ignored, _ignored(answer, asking)]))
-    return _with_text(visit, target, rules, written, replace(said, detail=notes), wishes)
+    notes = "; ".join(filter(None, [written.ignored, _ignored(answer, asking), _beyond(wishes)]))
+    more = tuple(_named(visit, target, written, wishes))
+    return replace(_with_text(said, written), detail=notes, sender=wishes.sender, due_at=wishes.due_at, more=more)
 
 
 def give_up(visit: call.Visit, target: node.Node, rules: numbers.Rules, no_answer: ports.NoAnswer) -> ports.Resolution:
@@ -75,15 +71,15 @@ def give_up(visit: call.Visit, target: node.Node, rules: numbers.Rules, no_answe
         code=no_answer.code,
         detail=no_answer.detail[: message.LONGEST_DETAIL],
         excerpt=no_answer.excerpt,
+        asked=no_answer.asked,
     )
     if asking.on_error is OnError.FALLBACK and asking.fallback is not None:
         written = writing.write(asking.fallback, visit, target, rules)
         if written.reason is None:
-            going = replace(base, state=ContentState.FALLBACK, status=Status.SCHEDULED)
-            return _with_text(visit, target, rules, written, going, _Wishes())
-        why = f"{base.detail}; the fallback: {written.reason}"
-        base = replace(base, detail=why[: message.LONGEST_DETAIL])
-    return _without_text(visit, target, rules, base)
+            return _with_text(replace(base, state=ContentState.FALLBACK, status=Status.SCHEDULED), written)
+        why = f"{base.detail}; the fallback: {_why(written, target) or written.reason}"
+        return replace(base, detail=why[: message.LONGEST_DETAIL])
+    return base
 
 
 def again_at(target: node.Node, no_answer: ports.NoAnswer, tries: int, now: datetime, jitter: float) -> datetime | None:
@@ -101,6 +97,7 @@ def removed() -> ports.Resolution:
         status=Status.HELD,
         reason=Reason.CONTENT_REMOVED,
         detail="the configuration has no such node any more",
+        asked=False,
     )
 
 
@@ -113,6 +110,7 @@ def rewritten(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> por
             status=Status.SKIPPED,
             reason=written.reason,
             detail=_why(written, target),
+            asked=False,
         )
     return ports.Resolution(
         state=ContentState.ANSWERED,
@@ -121,6 +119,7 @@ def rewritten(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> por
         encoding=written.encoding,
         segments=written.segments,
         detail="not asked: meanwhile the node has a text of its own",
+        asked=False,
     )
 
 
@@ -137,13 +136,15 @@ def _declined(answer: ports.Answer, asking: node.Asking) -> bool:
 
 def _wishes(visit: call.Visit, asking: node.Asking, answer: ports.Answer) -> _Wishes:
     sender = due_at = None
-    if Allowed.SENDER in asking.allow and answer.sender is not None:
+    if Allowed.SENDER in asking.allow and answer.sender not in (None, ""):
         sender = _sender(answer.sender)
     if Allowed.DELAY in asking.allow and answer.delay is not None:
+        if not isinstance(answer.delay, str | int):
+            raise _Invalid(f"delay: {_shown(answer.delay)} is not a duration; {durations.HELP}")
         try:
             due_at = visit.arrived_at + durations.parse(answer.delay)
-        except (ValueError, RecursionError):
-            raise _Invalid(f"delay: {_shown(answer.delay)} is not a duration; {durations.HELP}") from None
+        except ValueError as error:
+            raise _Invalid(f"delay: {error}") from None
     recipients = _recipients(answer.recipients) if Allowed.RECIPIENTS in asking.allow else ()
     return _Wishes(sender=sender, due_at=due_at, recipients=recipients)
 
@@ -181,57 +182,34 @@ def _shown(value: object) -> str:
 # --- what becomes of it -----------------------------------------------------------------------------------------
 
 
-def _with_text(
-    visit: call.Visit,
-    target: node.Node,
-    rules: numbers.Rules,
-    written: writing.Written,
-    base: ports.Resolution,
-    wishes: _Wishes,
-) -> ports.Resolution:
+def _with_text(base: ports.Resolution, written: writing.Written) -> ports.Resolution:
+    return replace(base, text=written.text, encoding=written.encoding, segments=written.segments)
+
+
+def _named(visit: call.Visit, target: node.Node, written: writing.Written, wishes: _Wishes) -> Iterator[message.Draft]:
+    """The messages to those whom the answer names, in international format like a node's own."""
     blank, faults = plan.common(visit, target)
     due_at = wishes.due_at or blank.due_at
     blank = replace(
         plan.with_text(blank, written),
+        source=Source.API,
         sender=blank.sender if wishes.sender is None else wishes.sender,
         status=Status.HELD if faults else Status.SCHEDULED,
         reason=Reason.BAD_ARGUMENT if faults else None,
         due_at=due_at,
         expires_at=due_at + target.max_age,
     )
-    more = tuple(_drafts(blank, wishes.recipients, target)) or _nobody(visit, target, rules, Reason.NO_RECIPIENT)
-    return replace(
-        base,
-        text=written.text,
-        encoding=written.encoding,
-        segments=written.segments,
-        sender=wishes.sender,
-        due_at=wishes.due_at,
-        more=more,
-    )
-
-
-def _drafts(blank: message.Draft, recipients: tuple[str, ...], target: node.Node) -> Iterator[message.Draft]:
-    for wanted in plan.merged(iter(plan.named(recipients, Source.API, target))):
-        draft = replace(blank, recipient=wanted.recipient, source=wanted.source)
+    rules = numbers.Rules(number_format=numbers.NumberFormat.E164, region=target.region)
+    for wanted in plan.merged(plan.named(wishes.recipients, Source.API, rules)):
+        draft = replace(blank, recipient=wanted.recipient)
         if wanted.reason is not None:
             draft = replace(draft, status=Status.SKIPPED, reason=wanted.reason)
-        yield draft
+        yield plan.routed(draft, target)
 
 
-def _without_text(
-    visit: call.Visit, target: node.Node, rules: numbers.Rules, base: ports.Resolution
-) -> ports.Resolution:
-    return replace(base, more=_nobody(visit, target, rules, base.reason or Reason.NO_RECIPIENT))
-
-
-def _nobody(visit: call.Visit, target: node.Node, rules: numbers.Rules, reason: Reason) -> tuple[message.Draft, ...]:
-    """A row for the history where there would be none: only the answer could have named recipients, and named none."""
-    planned = plan.plan(visit, target, rules)
-    if planned.drafts or not planned.open_ended:
-        return ()
-    blank, _ = plan.common(visit, target)
-    return (replace(blank, source=Source.API, status=Status.SKIPPED, reason=reason),)
+def _beyond(wishes: _Wishes) -> str:
+    over = len(wishes.recipients) - plan.MOST_NAMED
+    return f"recipients: {over} beyond the first {plan.MOST_NAMED} get nothing" if over > 0 else ""
 
 
 def _said(answer: ports.Answer, state: ContentState, status: Status, reason: Reason | None = None) -> ports.Resolution:
@@ -249,6 +227,6 @@ def _no_text(answer: ports.Answer) -> str:
 
 
 def _why(written: writing.Written, target: node.Node) -> str:
-    if written.reason is Reason.TOO_LONG:
+    if written.reason is Reason.TOO_LONG and not written.fault:
         return f"the text makes {written.segments} segments, more than max_segments: {target.max_segments}"
     return written.fault or ("the text is empty" if written.reason is Reason.EMPTY_CONTENT else "")

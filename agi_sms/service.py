@@ -6,22 +6,41 @@ import json
 import os
 import random
 import signal
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent import futures
 from dataclasses import asdict, dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import structlog
 
-from agi_sms import clock, config, delivery, errors, intake, logs, ports, providers, trigger
+from agi_sms import (
+    clock,
+    config,
+    delivery,
+    errors,
+    fetching,
+    intake,
+    logs,
+    metrics,
+    parts,
+    ports,
+    receipts,
+    rounds,
+    trigger,
+)
 from agi_sms.asterisk import ami, ari
 from agi_sms.outbox import spool, sqlite
-from agi_sms.web import metrics
+from agi_sms.web import metrics as web_metrics
+from agi_sms.web import receipts as web_receipts
 
 log = structlog.get_logger(__name__)
 
 SPOOL_PATIENCE = timedelta(milliseconds=350)  # after the hold budget: half a second in all
+THREADS = 64
+RECONNECT = 5.0  # seconds, where a provider's connection ended by itself
 
 
 def status_file(database: Path) -> Path:
@@ -52,58 +71,76 @@ class Service:
     """A running gateway. `run` ends when SIGTERM or SIGINT asks for it."""
 
     def __init__(self, loaded: config.Config, reload: Callable[[], config.Config]) -> None:
-        self._config = self._started = loaded
+        self._started = loaded
+        self._parts = parts.Parts.make(loaded)
         self._reload = reload
+        self._reloading = asyncio.Lock()
         self._reloads = 0
         self._reload_error = ""
         self._late: tuple[str, ...] = ()
         self._stop = asyncio.Event()
-        self._providers: dict[str, ports.Provider] = {}
-        self._terms = self._make_terms({})
         self._aside: set[asyncio.Task[None]] = set()
-        self._sender: delivery.Delivery | None = None
+        self._workers: tuple[rounds.Worker, ...] = ()
+        self._take_receipts: ports.TakeReceipts = _not_yet
+        self._connected: dict[str, tuple[ports.Connected, asyncio.Task[None]]] = {}
 
     async def run(self) -> None:
         """Until told to stop. Raises errors.OutboxError where the database cannot be used."""
-        settings = self._config.settings
+        settings = self._parts.config.settings
         self._signals()
+        # A lookup in the DNS may hang for half a minute, and holds a thread as long. With asyncio's handful of them a
+        # few dead names would keep every other lookup and thread of ours waiting. Threads start when there is work.
+        asyncio.get_running_loop().set_default_executor(futures.ThreadPoolExecutor(THREADS, "agi-sms"))
         async with contextlib.AsyncExitStack() as stack:
             outbox = await sqlite.SqliteOutbox.open(settings.database, clock=clock.now, owner=True)
             stack.push_async_callback(outbox.close)
             reserve = await spool.FileSpool.open(settings.spool_path, settings.spool.size)
             stack.push_async_callback(reserve.close)
-            stack.push_async_callback(self._close_providers)
+            stack.push_async_callback(self._close_edges)
             found = await outbox.recover()
             if found.rescheduled or found.uncertain:
                 log.warning("found of an earlier run", rescheduled=found.rescheduled, uncertain=found.uncertain)
+            self._take_receipts = receipts.Receipts(outbox=outbox).take
             await self._listen(stack)
-            sender = delivery.Delivery(
+            sender = delivery.Delivery(outbox=outbox, terms=self._sending, clock=clock.now, jitter=_jitter)
+            fetcher = fetching.Fetching(
                 outbox=outbox,
-                terms=lambda: self._terms,
+                book=self._book,
+                terms=self._asking,
                 clock=clock.now,
-                jitter=lambda: random.uniform(-1.0, 1.0),  # noqa: S311 - spreads retries, guards nothing
+                jitter=_jitter,
+                wake=sender.wake,
             )
             admitter = intake.Intake(
                 outbox=outbox,
                 spool=reserve,
-                book=lambda: self._config,
+                book=self._book,
                 clock=clock.now,
                 budget=intake.Budget(outbox=settings.hold_budget, spool=SPOOL_PATIENCE),
                 wake=sender.wake,
+                wake_fetching=fetcher.wake,
             )
             self._warm()
-            self._sender = sender
-            await self._serve(outbox, admitter, sender)
+            self._connect()
+            stack.push_async_callback(self._disconnect)
+            self._workers = (sender, fetcher)
+            await self._serve(outbox, admitter, sender, fetcher)
 
-    async def _serve(self, outbox: ports.Outbox, admitter: intake.Intake, sender: delivery.Delivery) -> None:
-        settings = self._config.settings
+    async def _serve(
+        self, outbox: ports.Outbox, admitter: intake.Intake, sender: delivery.Delivery, fetcher: fetching.Fetching
+    ) -> None:
+        settings = self._parts.config.settings
         doors = [self._task(run, name) for name, run in self._doors(outbox, admitter)]
-        inner = [self._task(admitter.run, "spool"), self._task(sender.run, "delivery")]
+        inner = [
+            self._task(admitter.run, "spool"),
+            self._task(sender.run, "delivery"),
+            self._task(fetcher.run, "fetching"),
+        ]
         self._tell_status()
         log.info(
             "gateway runs",
-            nodes=len(self._config.nodes),
-            providers=",".join(self._terms.providers),
+            nodes=len(self._parts.config.nodes),
+            providers=",".join(self._parts.providers.edges),
             database=str(settings.database),
         )
         stopping = asyncio.create_task(self._stop.wait())
@@ -116,9 +153,11 @@ class Service:
             )
         log.info("stopping: no new calls; sends under way may end", patience_seconds=settings.drain.total_seconds())
         await _cancel(doors)
-        left = await sender.drain(settings.drain)
+        left, unasked = await asyncio.gather(sender.drain(settings.drain), fetcher.drain(settings.drain))
         if left:
             log.warning("stopped with sends under way; the next start looks at them", messages=left)
+        if unasked:
+            log.warning("stopped with texts being fetched; the next start asks for them again", calls=unasked)
         await _cancel([*inner, stopping, *self._aside])
         await admitter.close()
         status_file(settings.database).unlink(missing_ok=True)
@@ -130,7 +169,7 @@ class Service:
         self, outbox: ports.Outbox, admitter: intake.Intake
     ) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         doors: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
-        for name, pbx in self._config.settings.pbx.items():
+        for name, pbx in self._parts.config.settings.pbx.items():
             if pbx.ari is None:
                 continue
             missed = asyncio.Event()
@@ -151,61 +190,94 @@ class Service:
 
     # --- configuration ----------------------------------------------------------------------------------------
 
-    def _make_terms(self, old: Mapping[str, ports.Provider]) -> delivery.Terms:
-        """Providers whose settings did not change stay as they are."""
-        settings = self._config.settings
-        built = {
-            name: old[name] if name in old and self._same(name) else providers.build(name, wanted)
-            for name, wanted in self._config.providers.items()
-        }
-        self._providers = built
-        self._built_from = dict(self._config.providers)
-        return delivery.Terms(providers=built, policy=settings.retry, concurrency=settings.concurrency)
+    def _book(self) -> config.Config:
+        return self._parts.config
 
-    def _same(self, name: str) -> bool:
-        return self._built_from.get(name) == self._config.providers[name]
+    def _sending(self) -> delivery.Terms:
+        return self._parts.sending()
+
+    def _asking(self) -> fetching.Terms:
+        return self._parts.asking()
 
     async def reload(self) -> None:
-        """Take a new configuration, or keep the old one and say why."""
-        try:
-            new = await asyncio.to_thread(self._reload)
-        except errors.ConfigError as error:
-            self._reload_error = str(error)
-            log.error("reload refused; the old configuration stays", mistakes=len(error.mistakes))
-            for mistake in error.mistakes:
-                log.error("configuration", mistake=mistake)
-        else:
-            self._late = late = tuple(config.restart_needed(self._started, new))
-            old = dict(self._providers)
-            self._config = new
-            self._terms = self._make_terms(old)
-            self._retire({name: p for name, p in old.items() if self._providers.get(name) is not p})
-            logs.configure(**new.settings.log.model_dump())
-            self._reload_error = ""
-            log.info("configuration reloaded", nodes=len(new.nodes))
-            for warning in new.warnings:
-                log.warning("configuration", mistake=warning)
-            if late:
-                log.warning("these keys change with a restart only", keys=", ".join(late))
-        self._reloads += 1
-        self._tell_status()
-
-    def _retire(self, old: Mapping[str, ports.Provider]) -> None:
-        """Close providers that a reload replaced, when what they are sending has ended."""
-
-        async def later(provider: ports.Provider) -> None:
+        """Take a new configuration, or keep the old one and say why. One at a time: the last one asked for stays."""
+        async with self._reloading:
             try:
-                await asyncio.sleep((provider.timeout + delivery.MARGIN).total_seconds())
+                new = await asyncio.to_thread(self._reload)
+                # what the first node that asks a customer's system needs is imported there
+                fresh = await asyncio.to_thread(parts.Parts.make, new, self._parts)
+            except errors.ConfigError as error:
+                self._reload_error = str(error)
+                log.error("reload refused; the old configuration stays", mistakes=len(error.mistakes))
+                for mistake in error.mistakes:
+                    log.error("configuration", mistake=mistake)
+            except Exception as error:
+                self._reload_error = f"{type(error).__name__}, a bug; see the gateway's log"
+                log.exception("reload failed: a bug; the old configuration stays")
+            else:
+                self._take(fresh)
+            self._reloads += 1
+            self._tell_status()
+
+    def _take(self, fresh: parts.Parts) -> None:
+        new = fresh.config
+        self._late = late = tuple(config.restart_needed(self._started, new))
+        old, self._parts = self._parts, fresh
+        for edge in old.without(fresh):
+            self._retire(edge)
+        logs.configure(**new.settings.log.model_dump())
+        self._reload_error = ""
+        self._connect()
+        log.info("configuration reloaded", nodes=len(new.nodes))
+        for warning in new.warnings:
+            log.warning("configuration", mistake=warning)
+        if late:
+            log.warning("these keys change with a restart only", keys=", ".join(late))
+        self._wake()
+
+    def _connect(self) -> None:
+        """Keep up the connections of the providers that have one, and end those of providers that are gone."""
+        wanted = self._parts.connected
+        for name, (provider, running) in list(self._connected.items()):
+            if wanted.get(name) is not provider:
+                running.cancel()
+                del self._connected[name]
+        for name, provider in wanted.items():
+            if name not in self._connected:
+                running = self._task(partial(self._keep_connected, name, provider), f"provider {name}")
+                self._connected[name] = (provider, running)
+
+    async def _keep_connected(self, name: str, provider: ports.Connected) -> None:
+        while True:
+            try:
+                await provider.run(self._take_receipts)
+            except Exception:
+                log.exception("a bug in the provider's code; its connection is made anew", provider=name)
+                metrics.fault("provider")
+            await asyncio.sleep(RECONNECT)
+
+    async def _disconnect(self) -> None:
+        await _cancel([running for _, running in self._connected.values()])
+
+    def _retire(self, edge: parts.Edge) -> None:
+        """Close what a reload replaced, when what it is doing has ended."""
+
+        async def later() -> None:
+            try:
+                await asyncio.sleep((edge.timeout + max(delivery.MARGIN, fetching.MARGIN)).total_seconds())
             finally:
-                await provider.close()
+                await edge.close()
 
-        for provider in old.values():
-            task = asyncio.create_task(later(provider))
-            self._aside.add(task)
-            task.add_done_callback(self._aside.discard)
+        self._beside(later())
 
-    async def _close_providers(self) -> None:
-        await asyncio.gather(*(p.close() for p in self._providers.values()), return_exceptions=True)
+    def _beside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._aside.add(task)
+        task.add_done_callback(self._aside.discard)
+
+    async def _close_edges(self) -> None:
+        await asyncio.gather(*(edge.close() for edge in self._parts.edges), return_exceptions=True)
+        await asyncio.gather(*(one.close() for one in self._parts.messengers.values()), return_exceptions=True)
 
     def _tell_status(self) -> None:
         path = status_file(self._started.settings.database)
@@ -229,31 +301,45 @@ class Service:
 
         loop.add_signal_handler(signal.SIGUSR1, self._wake)  # before there is a lock that tells our process id
 
-        def reload() -> None:
-            task = asyncio.create_task(self.reload())
-            self._aside.add(task)
-            task.add_done_callback(self._aside.discard)
-
-        loop.add_signal_handler(signal.SIGHUP, reload)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._beside(self.reload()))
 
     def _wake(self) -> None:
-        if self._sender is not None:
-            self._sender.wake()
+        for worker in self._workers:
+            worker.wake()
 
     def _warm(self) -> None:
         """Load what phone numbers and templates load at their first use, before a call has to wait for it."""
-        for name in self._config.nodes:
-            trigger.planned(self._config, trigger.sample(self._config, name))
+        loaded = self._parts.config
+        for name in loaded.nodes:
+            trigger.planned(loaded, trigger.sample(loaded, name))
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
-        listen = self._config.settings.metrics
+        listen = self._parts.config.settings.metrics
         if listen is not None:
-            opened = await metrics.Metrics.open(listen.host, listen.port)
+            opened = await web_metrics.listen(listen.host, listen.port)
             stack.push_async_callback(opened.close)
+        desk = self._parts.config.settings.receipts
+        if desk is not None:
+            opened = await web_receipts.listen(
+                desk.host,
+                desk.port,
+                public_url=desk.public_url,
+                providers=lambda: self._parts.reporting,
+                take=self._take_receipts,
+            )
+            stack.push_async_callback(opened.close)
+
+
+async def _not_yet(provider: str, _: Sequence[ports.Receipt]) -> None:
+    raise errors.OutboxError(f"no receipts of {provider} can be kept before the outbox is open")
 
 
 def _serving(entry: ari.AriEntry) -> Callable[[], bool]:
     return lambda: entry.state is not ari.State.STANDBY
+
+
+def _jitter() -> float:
+    return random.uniform(-1.0, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
 
 async def _cancel(tasks: "list[asyncio.Task[Any]]") -> None:

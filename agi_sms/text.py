@@ -11,14 +11,16 @@ from zoneinfo import ZoneInfo
 
 from agi_sms import call
 from agi_sms.segments import Sized, clean, explain, measure, split, transliterated
-from agi_sms.templates import Template
+from agi_sms.templates import Template, Variables
 
 __all__ = [
+    "API",
     "STANDARD",
     "Moment",
     "Sized",
     "Template",
     "clean",
+    "counted",
     "expected",
     "explain",
     "measure",
@@ -34,6 +36,7 @@ LONGEST_VARIABLE = 500  # characters of a dialplan variable
 STANDARD = frozenset(
     {"caller", "dialled", "diverted_from", "caller_name", "call_id", "node", "description", "pbx", "now", "var"}
 )
+API = "api"  # the whole answer of the customer's system, where the node asks it
 
 _DROPPED = frozenset({"Cc", "Cf", "Cs"})  # control, format (bidi, zero width), surrogate
 _ALPHANUMERIC = re.compile(r"[A-Za-z0-9 .\-&_+]{1,11}")
@@ -68,7 +71,7 @@ def values(
     nothing that a phone would show as a link. The three numbers are as they should be shown.
     """
     at = visit.call
-    variables = {name: _tidy_lines(value, LONGEST_VARIABLE) for name, value in at.variables.items()}
+    variables = Variables({name: _tidy_lines(value, LONGEST_VARIABLE) for name, value in at.variables.items()})
     return {
         **variables,
         "caller": _tidy(caller, LONGEST_NAME),
@@ -86,7 +89,7 @@ def values(
 
 def expected(template: Template) -> frozenset[str]:
     """The variables that a template needs from the dialplan: names that are none of ours, and `var.NAME`."""
-    return (template.names - STANDARD) | template.members("var")
+    return (template.names - STANDARD - {API}) | template.members("var")
 
 
 def sample(
@@ -151,6 +154,11 @@ def sender_fault(sender: str) -> str | None:
     if not any(c.isalpha() for c in sender):
         return f"{quoted} has no letter in it; a name as sender needs one, a number its + and country code"
     return None
+
+
+def counted(count: int, word: str, plural: str = "") -> str:
+    """So many of them in words: `1 segment`, `2 segments`; `plural` where it is not made with an s."""
+    return f"{count} {word if count == 1 else plural or word + 's'}"
 
 
 def _tidy(text: str, most: int) -> str:

@@ -58,7 +58,13 @@ def visit(
     )
 
 
-def sample(loaded: "configuration.Config", name: str) -> call.Visit:
+def sample(
+    loaded: "configuration.Config",
+    name: str,
+    *,
+    dialled: str = SAMPLE_CALLER,
+    variables: Mapping[str, str] | None = None,
+) -> call.Visit:
     """A visit such as a call might make."""
     return visit(
         loaded,
@@ -66,8 +72,8 @@ def sample(loaded: "configuration.Config", name: str) -> call.Visit:
         caller=SAMPLE_CALLER,
         withheld=False,
         caller_name="",
-        dialled=SAMPLE_CALLER,
-        variables={},
+        dialled=dialled,
+        variables=variables or {},
         recipients=None,
         sender=None,
         delay=None,
@@ -83,12 +89,31 @@ def planned(loaded: "configuration.Config", asked: call.Visit) -> plan.Plan:
     return plan.plan(asked, loaded.nodes[asked.node], rules)
 
 
+def notes(loaded: "configuration.Config", asked: call.Visit) -> Iterator[str]:
+    """What was given that the node makes no use of, and what it sends on that was not given."""
+    given, target, detail = asked.call.variables, loaded.nodes[asked.node], loaded.details[asked.node]
+    templates = (target.template, target.asking.fallback if target.asking is not None else None)
+    any_name = any(one is not None and "var" in one.names and not one.members("var") for one in templates)
+    for name in given:
+        if name not in detail.variables and not any_name:
+            used = f"; it uses {', '.join(detail.variables)}" if detail.variables else ""
+            yield f"note: --var {name}: nothing in {asked.node} uses it{used}"
+    for name in detail.api.vars if detail.api is not None else ():
+        if name not in given:
+            yield f"note: {name} is among content.api.vars, and not given: it is sent empty (--var {name}=...)"
+
+
 async def admit(
     box: ports.Outbox, loaded: "configuration.Config", asked: call.Visit, wanted: plan.Plan
 ) -> ports.Admission:
     """Store it, as a call would be stored."""
     target = loaded.nodes[asked.node]
-    activation = ports.Activation(id=ids.new(clock.now()), visit=asked, node_revision=target.revision)
+    activation = ports.Activation(
+        id=ids.new(clock.now()),
+        visit=asked,
+        node_revision=target.revision,
+        fetch_at=wanted.fetch_at,
+    )
     return await box.admit(activation, wanted.drafts, target.limits)
 
 
@@ -98,8 +123,8 @@ def preview(wanted: plan.Plan) -> Iterator[str]:
     if not wanted.drafts:
         yield "nobody: the node has no recipients, and nobody was named"
     for draft in wanted.drafts:
-        to = show.safe(draft.recipient) or "(withheld)"
-        if draft.reason is not None:
+        to = show.to(draft.recipient, draft.reason)
+        if draft.reason is not None and draft.status is not message.Status.SCHEDULED:
             yield f"{to}: {draft.status}, {show.REASONS[draft.reason]}"
             continue
         after = durations.show(draft.expires_at - draft.due_at)
@@ -107,11 +132,11 @@ def preview(wanted: plan.Plan) -> Iterator[str]:
             f"{to}: from {show.safe(draft.sender) or '(the provider decides)'}, due {show.local(draft.due_at)}, "
             f"expires {after} later, by {', '.join(draft.route)}"
         )
-    for draft in wanted.drafts[:1]:
+    for draft in wanted.drafts:
         if draft.text is not None:
-            size = f"{draft.encoding}, {draft.segments} segment{'' if draft.segments == 1 else 's'}"
-            yield f"text ({size}, {len(draft.text)} characters):"
+            yield f"text ({show.sized(draft.text, draft.encoding, draft.segments)}):"
             yield from (f"  {line}" for line in show.safe(draft.text).split("\n"))
+            break
     yield "dry run: nothing stored, nothing sent"
 
 
@@ -119,9 +144,11 @@ def report(admission: ports.Admission, wanted: plan.Plan) -> Iterator[str]:
     """What was stored, a line a message."""
     yield from _faults(wanted)
     for kept in admission.messages:
-        to = show.safe(kept.recipient) or "(withheld)"
+        to = show.to(kept.recipient, kept.reason)
         if kept.status is message.Status.SCHEDULED:
             yield f"{kept.message_id}  {to}: due {show.local(kept.due_at)}"
+        elif kept.status is message.Status.WAITING:
+            yield f"{kept.message_id}  {to}: waiting for its text, due {show.local(kept.due_at)}"
         else:
             why = f", {show.REASONS[kept.reason]}" if kept.reason else ""
             yield f"{kept.message_id}  {to}: {kept.status}{why}"

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agi_sms import call, errors, message, node, numbers, text
+from agi_sms import call, errors, message, node, numbers, templates, text
 from agi_sms.message import Reason
 
 _RAW = 40  # characters kept of what could not be read as a number
@@ -64,7 +64,13 @@ def write(
 
 
 def take(body: str, target: node.Node) -> Written:
-    """A text that somebody else wrote, measured; in plain letters where it would otherwise be too long."""
+    """A text that somebody else wrote, measured; in plain letters where it would otherwise be too long.
+
+    What is longer than any template may make it is not even measured.
+    """
+    if len(body) > templates.LONGEST_RESULT:
+        why = f"the text has {len(body)} characters, more than any SMS of ours: {templates.LONGEST_RESULT}"
+        return Written(text=None, reason=Reason.TOO_LONG, fault=why)
     first = _write(lambda: body, target, plain=target.transliterate)
     if first.reason is not Reason.TOO_LONG or target.transliterate:
         return first

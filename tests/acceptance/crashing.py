@@ -13,7 +13,8 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from agi_sms import cli
+from agi_sms import cli, ports
+from agi_sms.content import api
 from agi_sms.outbox import sqlite
 from agi_sms.providers import http
 
@@ -35,11 +36,20 @@ def after(method: Method) -> Method:
 
     async def dying(*arguments: Any, **named: Any) -> Any:
         result = await method(*arguments, **named)
-        if result:
+        if came_to_something(result):
             die()
         return result
 
     return dying
+
+
+def came_to_something(result: object) -> bool:
+    """Of a claim: that it got hold of work."""
+    match result:
+        case ports.ClaimRound(leases=taken) | ports.JobRound(jobs=taken):
+            return bool(taken)
+        case _:
+            return bool(result)
 
 
 def die_if_received() -> None:
@@ -68,6 +78,9 @@ POINTS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
     "bytes_written": (http.HttpProvider, "send", within),
     "answer_read": (http.HttpProvider, "send", after),
     "result_recorded": (sqlite.SqliteOutbox, "finish", after),
+    "content_claimed": (sqlite.SqliteOutbox, "claim_content", after),
+    "content_answered": (api.ApiSource, "fetch", after),
+    "content_resolved": (sqlite.SqliteOutbox, "resolve", after),
 }
 
 

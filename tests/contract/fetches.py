@@ -38,7 +38,7 @@ def make_node(name: str = "desk", **changed: Any) -> node.Node:
         "template": None,
         "asking": asking(),
         "recipients": (node.Recipient(number=MOBILE),),
-        "route": ("a",),
+        "route": node.Route.of("a"),
     }
     return node.Node(**(values | changed))
 

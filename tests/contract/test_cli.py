@@ -7,10 +7,14 @@ import io
 import json
 import logging
 import os
+import queue
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -22,6 +26,7 @@ from click.testing import CliRunner, Result
 
 from agi_sms import cli, cli_shared, clock, message, ports
 from agi_sms.outbox import sqlite
+from tests.contract import peer
 
 DONE, NOT_DONE, MISTAKES, UNUSABLE = 0, 1, 2, 3
 TREE: dict[str, Any] = {
@@ -43,7 +48,10 @@ TREE: dict[str, Any] = {
         "order": {"recipients": "+48600100200", "content": {"text": "Order {{ var.order }}"}},
     },
 }
-COMMANDS = ("run", "check", "reload", "history", "explain", "trigger", "cancel", "retry", "completion")
+COMMANDS = (
+    *("run", "check", "reload", "history", "explain", "trigger", "cancel", "retry", "completion"),
+    *("providers", "send-test", "resolve"),
+)
 
 
 class Shell:
@@ -143,6 +151,7 @@ def complete(shell: Shell, *words: str) -> list[str]:
 def test_completion_knows_the_nodes(shell: Shell) -> None:
     assert complete(shell, "history", "--node", "") == ["desk", "later", "order"]
     assert complete(shell, "trigger", "d") == ["desk"]
+    assert complete(shell, "check", "--online", "--node", "l") == ["later"]
 
 
 def test_completion_is_silent_where_the_configuration_is_broken(shell: Shell) -> None:
@@ -189,7 +198,10 @@ def test_check_of_no_file_says_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "words",
-    [("history",), ("explain", "x"), ("trigger", "desk"), ("cancel", "x"), ("retry", "x"), ("reload",), ("run",)],
+    [
+        *(("history",), ("explain", "x"), ("trigger", "desk"), ("cancel", "x"), ("retry", "x"), ("reload",), ("run",)),
+        *(("providers",), ("send-test", "out", "600100200"), ("resolve", "x", "sent"), ("history", "--totals")),
+    ],
 )
 def test_every_command_refuses_a_broken_configuration_alike(shell: Shell, words: tuple[str, ...]) -> None:
     shell.write("nodes: {desk: {colour: red}}")
@@ -198,7 +210,176 @@ def test_every_command_refuses_a_broken_configuration_alike(shell: Shell, words:
     assert not shell.database.exists()
 
 
+# --- check --online ---------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def shop(*behaviours: peer.Behaviour) -> Iterator[list[peer.Peer]]:
+    """Peers that run beside the commands, in a thread of their own."""
+    started: queue.Queue[list[peer.Peer]] = queue.Queue()
+    loop = asyncio.new_event_loop()
+
+    async def serve() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            started.put([await stack.enter_async_context(peer.running(behave)) for behave in behaviours])
+            await stop.wait()
+
+    stop = asyncio.Event()
+    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
+    thread.start()
+    try:
+        yield started.get(timeout=20)
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join()
+        loop.close()
+
+
+def asking(asked: peer.Peer, **changed: Any) -> dict[str, Any]:
+    """A node whose text this peer knows."""
+    api = {"url": f"{asked.url}/sms", "response": "json", "timeout": "10s", "vars": ["order"]}
+    return {"send_to_caller": True, "content": {"api": api | changed.pop("api", {})} | changed}
+
+
+HELLO = peer.answer(body='{"message": "Zażółć"}'.encode())
+GONE = peer.answer(404, b"{}")
+
+
+def test_check_online_asks_every_api_and_shows_what_it_says(shell: Shell) -> None:
+    with shop(HELLO, GONE) as (good, bad):
+        shell.write(TREE | {"nodes": {"good": asking(good), "plain": TREE["nodes"]["later"]}})
+        shown = shell("check", "--online").stdout
+        shell.write(TREE | {"nodes": {"good": asking(good), "bad": asking(bad)}})
+        both = shell("check", "--online", code=NOT_DONE).stdout
+        only = shell("check", "--online", "--node", "good").stdout
+    assert f"from {good.url}/sms (POST, json)" in shown
+    assert re.search(rf"^good  \({re.escape(str(shell.config))}:\d+: nodes\.good\)$", shown, re.MULTILINE)
+    assert "  value      order=12345\n" in shown
+    assert "  text       ucs2, 1 segment, 6 characters:\n             Zażółć\n" in shown
+    assert "content_refused" in both
+    assert "the messages are held" in both
+    assert shown.endswith("\n\n1 node asked: each API did its part\n")
+    assert both.endswith("\n\n1 of 2 nodes got no text: bad\n")
+    assert bad.url not in only
+    assert "\n  bad " not in only
+    assert (len(good.requests), len(bad.requests)) == (3, 1)
+    assert not shell.database.exists()
+
+
+def test_check_online_of_nothing_says_so(shell: Shell) -> None:
+    assert "nothing to ask: no node has a content.api" in shell("check", "--online").stdout
+    assert "nothing to ask: desk has no content.api" in shell("check", "--online", "--node", "desk").stdout
+
+
+def test_check_online_of_a_node_that_is_not_there(shell: Shell) -> None:
+    assert "desk, later, order" in shell("check", "--online", "--node", "dest", code=MISTAKES).stderr
+    assert "--online" in shell("check", "--node", "desk", code=MISTAKES).stderr
+
+
+def test_check_online_does_not_ask_where_there_are_mistakes(shell: Shell) -> None:
+    with shop(HELLO) as (good,):
+        shell.write(TREE | {"nodes": {"good": asking(good), "bad": {"content": {}}}})
+        shell("check", "--online", code=MISTAKES)
+    assert good.requests == []
+
+
+def test_help_says_that_systems_are_really_asked(shell: Shell) -> None:
+    for name in ("check", "trigger"):
+        shown = " ".join(shell(name, "--help").stdout.split())
+        assert "really ask" in shown
+        assert "Agi-Sms-Test: 1" in shown
+
+
+def test_check_online_can_be_interrupted(shell: Shell) -> None:
+    with shop(peer.silence()) as (asked,):
+        shell.write(TREE | {"nodes": {"slow": asking(asked, api={"timeout": "60s"})}})
+        program = Path(sys.executable).with_name("agi-sms")
+        words = [str(program), "check", "--config", str(shell.config), "--online"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+            deadline = time.monotonic() + 30
+            while not asked.requests and time.monotonic() < deadline:
+                assert running.poll() is None
+                time.sleep(0.01)
+            running.send_signal(signal.SIGINT)
+            out, err = running.communicate(timeout=30)
+    assert running.returncode == NOT_DONE
+    assert "slow" in out
+    assert err.strip() == "Aborted!"
+
+
 # --- trigger ----------------------------------------------------------------------------------------------------
+
+
+def test_a_dry_run_asks_for_the_text_and_shows_it(shell: Shell) -> None:
+    with shop(HELLO) as (asked,):
+        shell.write(TREE | {"nodes": {"shop": asking(asked)}})
+        shown = shell("trigger", "shop", "--caller", "600100200", "--var", "order=17", "--dry-run").stdout
+        withheld = shell("trigger", "shop", "--caller", "600100200", "--withheld", "--dry-run").stdout
+    (request,) = asked.requests
+    assert "order=17" in request.body.decode()
+    assert request.headers["agi-sms-test"] == "1"
+    assert "  value      order=17\n" in shown
+    assert "note:" not in shown
+    assert "note: order is among content.api.vars, and not given" in withheld
+    assert "+48600100200: from (the provider decides), due " in shown
+    assert "text (ucs2, 1 segment, 6 characters):\n  Zażółć\n" in shown
+    assert "nothing stored, nothing sent" in shown
+    assert "(withheld): skipped" in withheld
+    assert not shell.database.exists()
+
+
+def test_a_dry_run_without_a_text_shows_what_would_become_of_it(shell: Shell) -> None:
+    with shop(GONE) as (asked,):
+        shell.write(TREE | {"nodes": {"shop": asking(asked)}})
+        held = shell("trigger", "shop", "--caller", "600100200", "--dry-run", code=NOT_DONE).stdout
+        shell.write(TREE | {"nodes": {"shop": asking(asked, fallback="Sorry")}})
+        going = shell("trigger", "shop", "--caller", "600100200", "--dry-run", code=NOT_DONE).stdout
+    assert "+48600100200: held, the node's API answered with another HTTP status than 2xx" in held
+    assert "+48600100200: from (the provider decides), due " in going
+    assert going.count("Sorry") == 2
+
+
+def test_a_trigger_waits_for_its_text(shell: Shell) -> None:
+    with shop(HELLO) as (asked,):
+        shell.write(TREE | {"nodes": {"shop": asking(asked)}})
+        shown = shell("trigger", "shop", "--caller", "600100200").stdout
+    assert asked.requests == []
+    assert "waiting for its text, due " in shown
+    (row,) = shell.rows("--status", "waiting")
+    assert row["text"] is None
+    assert "(to be fetched)" in shell("history").stdout
+    assert "The text\n  is        not known yet\n" in shell("explain", row["id"]).stdout
+
+
+def test_history_says_who_got_the_fallback(shell: Shell) -> None:
+    async def resolve() -> None:
+        box = await sqlite.SqliteOutbox.open(shell.database, clock=clock.now)
+        found = await box.claim_content(hosts={"shop": "h"}, free={"h": 1}, lease=timedelta(minutes=1))
+        sorry = ports.Resolution(
+            state=ports.ContentState.FALLBACK,
+            status=message.Status.SCHEDULED,
+            reason=message.Reason.CONTENT_TIMEOUT,
+            text="Sorry",
+            segments=1,
+        )
+        assert await box.resolve(found.jobs[0], sorry)
+        await box.close()
+
+    with shop(HELLO) as (asked,):
+        nodes = {
+            "shop": asking(asked, fallback="Sorry") | {"recipients": "+48600100200"},
+            "later": TREE["nodes"]["later"],
+        }
+        shell.write(TREE | {"nodes": nodes})
+        shell("trigger", "shop", "--withheld")
+        shell("trigger", "later", "--recipients", "+48600100201")
+        assert {row["fallback"] for row in shell.rows()} == {False}
+        asyncio.run(resolve())
+    told = {(row["node"], row["status"]): row["fallback"] for row in shell.rows()}
+    assert told == {("shop", "scheduled"): True, ("shop", "skipped"): False, ("later", "scheduled"): False}
+    assert shell("history").stdout.count("(fallback)") == 1
+    cells = csv.DictReader(io.StringIO(shell("history", "--format", "csv").stdout))
+    assert [cell["fallback"] for cell in cells].count("true") == 1
 
 
 def test_a_dry_run_shows_everything_and_stores_nothing(shell: Shell) -> None:

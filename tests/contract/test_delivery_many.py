@@ -112,7 +112,7 @@ def quiet() -> Iterator[None]:
 
 async def fill(box: sqlite.SqliteOutbox, many: int) -> None:
     now = datetime.now(UTC)
-    for start in range(0, many, 500):
+    for start in range(0, many, 10):
         drafts = [
             message.Draft(
                 recipient=f"+4860{number:07}",
@@ -124,7 +124,7 @@ async def fill(box: sqlite.SqliteOutbox, many: int) -> None:
                 due_at=now,
                 expires_at=now + timedelta(hours=1),
             )
-            for number in range(start, start + 500)
+            for number in range(start, start + 10)
         ]
         fresh = ids.new(now)
         visit = call.Visit(
@@ -189,13 +189,12 @@ async def test_every_message_ends_as_the_providers_log_says(tmp_path: Path, on_u
                 assert (taken, kept.reason) in ((0, Reason.REJECTED), (0, Reason.GAVE_UP))
             case _:
                 assert (kept.status, kept.reason) == (Status.HELD, Reason.UNANSWERED)
-    doubted = 0
-    for kept in found:
-        if flaky.taken[kept.id] + steady.taken[kept.id] > 1 or kept.status is Status.HELD:
-            story = await box.story(kept.id)
-            assert story is not None
-            assert "uncertain" in [attempt.outcome for attempt in story.attempts]
-            doubted += 1
+    doubted = [kept for kept in found if flaky.taken[kept.id] + steady.taken[kept.id] > 1]
+    doubted += [kept for kept in found if kept.status is Status.HELD][:200]
+    for kept in doubted:
+        story = await box.story(kept.id)
+        assert story is not None
+        assert "uncertain" in [attempt.outcome for attempt in story.attempts]
     assert doubted
     if on_uncertain == "hold":
         assert max((flaky.taken + steady.taken).values()) == 1

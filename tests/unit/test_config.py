@@ -45,13 +45,18 @@ def warned(path: Path, **environ: str) -> tuple[str, ...]:
     return tuple(warning.replace(f"{path.parent}{os.sep}", "") for warning in load(path, **environ).warnings)
 
 
+def rendered(one: node.Node, values: dict[str, object]) -> str:
+    assert one.template is not None
+    return one.template.render(values)
+
+
 def test_the_smallest_useful_file(write: Write) -> None:
     loaded = load(write())
     assert loaded.warnings == ()
     assert list(loaded.nodes) == ["info"]
     info = loaded.nodes["info"]
-    assert (info.route, info.region, str(info.time_zone)) == (("print",), "PL", "Europe/Warsaw")
-    assert info.template.render({}) == "Hello"
+    assert (info.route, info.region, str(info.time_zone)) == (node.Route.of("print"), "PL", "Europe/Warsaw")
+    assert rendered(info, {}) == "Hello"
     assert loaded.settings.hold_budget == timedelta(milliseconds=150)
     assert loaded.settings.spool_path == Path("/var/lib/agi-sms/agi-sms.spool")
     assert list(loaded.providers) == ["print"]
@@ -98,13 +103,14 @@ full:
     )
     assert (full.sender, full.delay, full.max_age) == ("ACME", timedelta(minutes=90), timedelta(hours=2))
     assert (full.send_to_caller, full.once_per_call, full.dialplan_recipients, full.transliterate) == (True,) * 4
-    assert (full.route, full.region, str(full.time_zone), full.max_segments) == (("print",), "FR", "Europe/Berlin", 2)
+    assert (full.route, full.max_segments) == (node.Route.of("print"), 2)
+    assert (full.region, str(full.time_zone)) == ("FR", "Europe/Berlin")
     assert full.limits == (
         node.Limit(per="recipient", most=3, window=timedelta(days=1)),
         node.Limit(per="node", most=100, window=timedelta(hours=1)),
     )
     assert full.caller_countries == ("FR", "DE")
-    assert full.template.render({"caller": "x"}) == "Hello x"
+    assert rendered(full, {"caller": "x"}) == "Hello x"
 
 
 def test_unquoted_numbers_keep_their_plus_and_zeros(write: Write) -> None:
@@ -116,8 +122,8 @@ def test_unquoted_numbers_keep_their_plus_and_zeros(write: Write) -> None:
     loaded = load(write(main))
     assert [one.number for one in loaded.nodes["a"].recipients] == ["+48600100200"]
     assert loaded.nodes["a"].sender == "12345"
-    assert loaded.nodes["a"].template.render({}) == "0"
-    assert loaded.nodes["b"].template.render({}) == "1.50"
+    assert rendered(loaded.nodes["a"], {}) == "0"
+    assert rendered(loaded.nodes["b"], {}) == "1.50"
     ami = loaded.settings.pbx["main"].ami
     assert ami is not None
     assert ami.secret.get_secret_value() == "0012"
@@ -131,9 +137,9 @@ def test_defaults_apply_where_a_node_says_nothing(write: Write) -> None:
         )
     )
     one, two, three = (loaded.nodes[name] for name in ("one", "two", "three"))
-    assert (one.sender, one.delay, one.template.render({})) == ("ACME", timedelta(seconds=30), "Shared")
+    assert (one.sender, one.delay, rendered(one, {})) == ("ACME", timedelta(seconds=30), "Shared")
     assert two.send_to_caller
-    assert (three.sender, three.delay, three.template.render({})) == ("", timedelta(0), "Own")
+    assert (three.sender, three.delay, rendered(three, {})) == ("", timedelta(0), "Own")
 
 
 def test_variables_are_filled_in_with_their_types(write: Write) -> None:
@@ -151,7 +157,7 @@ def test_variables_are_filled_in_with_their_types(write: Write) -> None:
     assert main_pbx.ari.password.get_secret_value() == "a: [b"
     assert (main_pbx.ami.port, main_pbx.ami.secret.get_secret_value()) == (5039, "default")
     assert loaded.settings.concurrency == 7
-    assert loaded.nodes["a"].template.render({}) == "${HOST} costs $5"
+    assert rendered(loaded.nodes["a"], {}) == "${HOST} costs $5"
 
 
 def test_anchors_and_merges(write: Write) -> None:
@@ -176,7 +182,7 @@ def test_relative_paths_are_read_from_the_files_folder(write: Write, tmp_path: P
     ami = loaded.settings.pbx["main"].ami
     assert ami is not None
     assert ami.ca_file == tmp_path / "ca.pem"
-    assert loaded.nodes["info"].route == ("out",)
+    assert loaded.nodes["info"].route == node.Route.of("out")
 
 
 def test_certificates_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
@@ -192,7 +198,7 @@ def test_certificates_that_cannot_be_read(write: Write, tmp_path: Path) -> None:
 def test_a_route_is_a_routes_name_a_providers_or_a_list(write: Write, route: str, expected: tuple[str, ...]) -> None:
     main = PBX + "providers: {out: {type: file, path: sent}}\nroutes: {both: [out, print]}\n"
     loaded = load(write(main + f"nodes: {{a: {{send_to_caller: true, route: {route}, content: {{text: A}}}}}}\n"))
-    assert loaded.nodes["a"].route == expected
+    assert loaded.nodes["a"].route == node.Route.of(*expected)
 
 
 def test_rules_of_a_pbx_and_of_its_trunks(write: Write) -> None:
@@ -259,7 +265,7 @@ def test_everything_may_come_from_the_environment(write: Write) -> None:
         AGI_SMS_NODES__INFO__SEND_TO_CALLER="true",
         AGI_SMS_NODES__INFO__CONTENT__TEXT="{{ caller }} called",
     )
-    assert loaded.nodes["info"].template.render({"caller": "x"}) == "x called"
+    assert rendered(loaded.nodes["info"], {"caller": "x"}) == "x called"
     ari = loaded.settings.pbx["main"].ari
     assert ari is not None
     assert ari.password.get_secret_value() == "{secret"

@@ -12,6 +12,7 @@ from hypothesis import strategies
 
 from agi_sms import config, errors, providers
 from agi_sms import config_settings as settings
+from agi_sms.content import settings as content_settings
 
 PBX = """\
 pbx:
@@ -58,6 +59,11 @@ PLACES = [
     'nodes: {a: {route: "%s", content: {text: x}}}',
     'nodes: {a: {content: {template: "%s"}}}',
     'nodes: {a: {content: {text: "{{ %s"}}}',
+    'nodes: {a: {content: {api: {url: "%s"}}}}',
+    'nodes: {a: {content: {api: {url: "https://x/", headers: {"%s": b}}}}}',
+    'nodes: {a: {content: {api: {url: "https://x/", response: json, message: "%s"}}}}',
+    'nodes: {a: {content: {api: {url: "https://x/", response: xml, message: "%s"}}}}',
+    'nodes: {a: {content: {api: {url: "https://x/", timeout: "%s"}}}}',
     'log: {level: "%s"}',
     'time_zone: "%s"',
 ]
@@ -110,6 +116,8 @@ def test_no_secret_leaks(tmp_path: Path, secret: str, place: str, environment: b
 VOCABULARY = """
     region log level nodes a content text template recipients pbx main ari url providers type http file print path
     routes default groups defaults delay 30s limits per_node 1/1h ${X} ${X:-y} $${ +48600100200 @g true yes ~ <<
+    api timeout 3s response xml message $.message /*/message params fields vars sign secret fetch send retries
+    on_error fallback hold allow [recipients] private_addresses deny redirects max_size 64KiB https://x/ {{api.x}}
     {{caller}} {%for rules answer headers json form body 0x1f 1e999 .nan retry database spool metrics
 """
 WORDS = strategies.sampled_from(VOCABULARY.split())
@@ -169,6 +177,16 @@ def test_any_tree(tmp_path: Path, tree: object, nodes: object, template: str) ->
 def test_any_environment(tmp_path: Path, names: dict[tuple[str, ...], str]) -> None:
     environ = {f"AGI_SMS_{'__'.join(parts)}": value for parts, value in names.items()}
     told(mistakes(tmp_path, PBX + NODE, environ))
+
+
+@FUZZ
+@hypothesis.given(
+    content=strategies.dictionaries(ANY_TEXT, TREES, max_size=3),
+    api=strategies.dictionaries(strategies.sampled_from(list(content_settings.Api.model_fields)) | ANY_TEXT, TREES),
+)
+def test_any_api(tmp_path: Path, content: dict[str, object], api: dict[str, object]) -> None:
+    node = {"send_to_caller": True, "content": content | {"api": {"url": "https://x/"} | api}}
+    told(mistakes(tmp_path, dumped({"nodes": {"a": node}})))
 
 
 @FUZZ

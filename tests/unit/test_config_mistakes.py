@@ -70,7 +70,7 @@ YAML = {
 
 SETTINGS = {
     "regio: PL\n": "agi-sms.yaml:1: regio: unknown key; did you mean region?",
-    "zzzz: PL\n": "agi-sms.yaml:1: zzzz: unknown key; known: concurrency, database, defaults, ",
+    "zzzz: PL\n": "agi-sms.yaml:1: zzzz: unknown key; known: concurrency, content, database, ",
     "log:\n  lvl: info\n": "agi-sms.yaml:2: log.lvl: unknown key; did you mean level?",
     "log:\n  level: inf\n": "agi-sms.yaml:2: log.level: must be debug, info, warning or error; did you mean info?",
     "log:\n  reveal: yes\n": "agi-sms.yaml:2: log.reveal: must be true or false, without quotes",
@@ -116,7 +116,7 @@ SETTINGS = {
     "groups:\n  g: ['@h']\n": "agi-sms.yaml:2: groups.g[0]: a group holds numbers only; ",
     "routes:\n  r: [print, acme]\n": "agi-sms.yaml:2: routes.r[1]: there is no provider 'acme'; known: print",
     "routes:\n  r: []\n": "agi-sms.yaml:2: routes.r: must hold at least 1",
-    "providers:\n  acme: {url: x}\n": "agi-sms.yaml:2: providers.acme.type: is missing; known: file, http, print",
+    "providers:\n  acme: {url: x}\n": "agi-sms.yaml:2: providers.acme.type: is missing; known: file, ",
     "providers:\n  acme:\n    type: htp\n": "agi-sms.yaml:3: providers.acme.type: there is no such type of provider;",
     "providers:\n  acme:\n    type: [http]\n": "agi-sms.yaml:3: providers.acme.type: there is no such type of provid",
     "providers:\n  acme:\n    type: no.such:Thing\n": "agi-sms.yaml:3: providers.acme.type: provider type 'no.such:T",
@@ -160,11 +160,12 @@ NODES = {
     node("limits: {per_node: 0/1h}"): "agi-sms.yaml:7: nodes.a.limits.per_node: must allow at least 1 message, ",
     node("limits: {per_call: 1/1h}"): "agi-sms.yaml:7: nodes.a.limits.per_call: unknown key; ",
     node("sendr: ACME"): "agi-sms.yaml:7: nodes.a.sendr: unknown key; did you mean sender?",
-    node("delay: 1s", content=False): "agi-sms.yaml:6: nodes.a.content: is missing: write content: {text: ...} or ",
-    node("content: {}", content=False): "agi-sms.yaml:7: nodes.a.content: is empty; give it a text or a template",
+    node("delay: 1s", content=False): "agi-sms.yaml:6: nodes.a.content: is missing: write content: {text: ...}, ",
+    node("content: {}", content=False): "agi-sms.yaml:7: nodes.a.content: is empty; give it a text or a template, ",
     text("Hello"): "agi-sms.yaml:8: nodes.a.content: must hold keys of its own, ",
     text("{text: A, template: t}"): "agi-sms.yaml:8: nodes.a.content: holds both text and template; keep one of them",
-    text("{api: {url: x}}"): "agi-sms.yaml:8: nodes.a.content.api: unknown key; ",
+    text("{api: {}}"): "agi-sms.yaml:8: nodes.a.content.api.url: is missing",
+    text("{api: https://shop.example/}"): "agi-sms.yaml:8: nodes.a.content.api: must hold keys of its own, ",
     text("{template: t}"): "agi-sms.yaml:8: nodes.a.content.template: there is no template 't' in templates.d; ",
     text("{text: ''}"): "agi-sms.yaml:8: nodes.a.content.text: is empty; an SMS needs a text",
     text("{text: '{{ caller'}"): "agi-sms.yaml:8: nodes.a.content.text: ",
@@ -299,3 +300,26 @@ nodes:
         ["agi-sms.yaml:9", "nodes.a.content.txt"],
     ]
     assert found[-1].startswith("templates.d/broken.txt:1: ")
+
+
+@pytest.mark.parametrize(
+    ("keys", "line", "expected"),
+    [
+        (["retries: 1", "message: $.x"], 12, "message: a text answer is the message; "),
+        (["method: GET", "body: json"], 12, "body: a GET has none, "),
+        (["retries: 1", "allow: [sender]"], 12, "allow: only a JSON answer "),
+        (["params:", "  call_id: true", "  to_number: from_number"], 13, "params.to_number: from_number is sent as "),
+        (["params:", "  call_id: node"], 11, "params.node: node is sent as params.call_id already"),
+        (["retries: 1", "fields:", "  a.b: x", "  pbx: x"], 14, "fields.pbx: pbx is sent as params.pbx already"),
+        (["params: {pbx: a.b}", "fields:", "  a.b: x"], 13, "fields.a.b: a.b is sent as params.pbx already"),
+        (["retries: 1", "vars: [node]"], 12, "vars: node is sent as params.node already"),
+        (["headers:", "  X-A: long-value-1", "  x-a: long-value-2"], 13, "headers.x-a: stands there twice; "),
+    ],
+)
+def test_what_is_wrong_between_keys_is_told_at_its_own(
+    tmp_path: Path, keys: list[str], line: int, expected: str
+) -> None:
+    api = "".join(f"        {key}\n" for key in ["url: https://shop.example/", *keys])
+    main = PBX + f"nodes:\n  a:\n    send_to_caller: true\n    content:\n      api:\n{api}"
+    (found,) = mistakes(tmp_path, main)
+    assert found.startswith(f"agi-sms.yaml:{line}: nodes.a.content.api.{expected}")

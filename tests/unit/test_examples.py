@@ -1,5 +1,6 @@
 """Every example in config/ is loaded as it stands, and says what its comments promise."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from agi_sms import call, config, message, node, plan, text
+from tests.contract import peer
 
 FOLDER = Path(__file__).parents[2] / "config"
 MAIN = FOLDER / "agi-sms.yaml"
@@ -53,6 +55,9 @@ def test_the_commented_lines_are_right_as_well(tmp_path: Path) -> None:
         "# max_age:",
         "# concurrency:",
         "# drain:",
+        "# content:",
+        "# receipts:",
+        "# health:",
     )
     lines = []
     block = ""
@@ -64,21 +69,40 @@ def test_the_commented_lines_are_right_as_well(tmp_path: Path) -> None:
     (tmp_path / "agi-sms.yaml").write_text("\n".join(lines), encoding="utf-8")
     found = config.load(tmp_path / "agi-sms.yaml", {})
     assert "acme" in found.settings.pbx["main"].trunks
-    assert "audit" in found.providers
+    assert list(found.providers) == ["print", "audit", "company", "carrier"]
+    assert getattr(found.providers["company"], "receipt_url", "") == "https://sms.example/receipts/company"
     assert found.settings.metrics is not None
     defaults = config.load(MAIN, {}).settings
-    for key in ("hold_budget", "log", "retry", "max_age", "concurrency", "drain"):
+    for key in ("hold_budget", "log", "retry", "max_age", "concurrency", "drain", "content", "health"):
         assert getattr(found.settings, key) == getattr(defaults, key), f"{key} is not the default that it claims to be"
 
 
 def test_the_announcement_is_one_plain_segment(loaded: config.Config) -> None:
     info = loaded.nodes["company-info"]
     sized = loaded.details["company-info"].sized
+    assert sized is not None
     assert (info.delay, info.send_to_caller, info.recipients) == (timedelta(seconds=30), True, ())
     assert (sized.encoding, sized.segments) == (message.Encoding.GSM7, 1)
     assert "Zazolc z nami gesla jazn" in sized.text
     as_written = text.measure(loaded.details["company-info"].sample)
     assert (as_written.encoding, as_written.segments) == (message.Encoding.UCS2, 2)
+
+
+def test_the_shop_is_asked_how_an_order_stands(loaded: config.Config, tmp_path: Path) -> None:
+    order = loaded.nodes["order-status"]
+    assert order.asking is not None
+    assert order.asking.on_error is node.OnError.FALLBACK
+    assert loaded.details["order-status"].variables == ("ORDER_ID",)
+    assert loaded.details["order-status"].sized is None
+    source = (FOLDER / "nodes.d" / "order-status.yaml").read_text(encoding="utf-8")
+    (tmp_path / "shop-ca.pem").write_text(peer.CERTIFICATE)
+    source = source.replace("/etc/agi-sms/shop-ca.pem", str(tmp_path / "shop-ca.pem"))
+    (tmp_path / "nodes.d").mkdir()
+    (tmp_path / "nodes.d" / "all.yaml").write_text(re.sub(r"(?m)^( +)# ", r"\1", source), encoding="utf-8")
+    (tmp_path / "agi-sms.yaml").write_text("region: PL\n")
+    all_of_it = config.load(tmp_path / "agi-sms.yaml", {"SHOP_SECRET": "secret"})
+    api = all_of_it.sources["order-status"]
+    assert set(type(api).model_fields) == api.model_fields_set, "a key of content.api is not shown"
 
 
 def test_the_elements_own_settings(loaded: config.Config) -> None:
@@ -93,6 +117,19 @@ def test_the_team_on_call(loaded: config.Config) -> None:
     assert alarm.recipients[0] == node.Recipient(number="+48600100200", group="oncall")
     assert alarm.recipients[-1] == node.Recipient(number="+48600100210")
     assert (alarm.once_per_call, alarm.max_age) == (False, timedelta(minutes=15))
+
+
+def test_the_routes_by_number_are_right_as_well(tmp_path: Path) -> None:
+    source = MAIN.read_text(encoding="utf-8")
+    shown = [line.removeprefix("# ") for line in source.splitlines() if re.match(r"#   default:|#     - ", line)]
+    providers = "{company: {type: print}, carrier: {type: print}}"
+    node_of_it = "{a: {recipients: '+48600100200, +12125550123', content: {text: A}}}"
+    (tmp_path / "agi-sms.yaml").write_text(
+        "\n".join(["routes:", *shown, f"providers: {providers}", f"nodes: {node_of_it}"]), encoding="utf-8"
+    )
+    route = config.load(tmp_path / "agi-sms.yaml", {}).nodes["a"].route
+    assert route.for_number("+48600100200") == ("company", "carrier")
+    assert route.for_number("+12125550123") == ("carrier",)
 
 
 @pytest.mark.parametrize("name", ["ż" * 39, "\U0001f600" * 39, "㌖" * 39, "." * 39, "€" * 60])

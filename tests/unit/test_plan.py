@@ -314,7 +314,7 @@ def test_both_faults_are_told() -> None:
 
 
 def test_what_the_message_needs_later_is_on_it() -> None:
-    draft = one(make_visit(), route=("first", "second"), once_per_call=True)
+    draft = one(make_visit(), route=node.Route.of("first", "second"), once_per_call=True)
     assert draft.route == ("first", "second")
     assert draft.once is True
     assert one(make_visit()).once is False

@@ -159,7 +159,7 @@ MISTAKES = {
     ),
     "a template": (
         GOOD.replace("{{ to }}", "{{ two }}"),
-        "acme.yaml:15: body.json: to: in '{{ two }}': 'two' is unknown",
+        "acme.yaml:15: body.json.to: in '{{ two }}': 'two' is unknown",
     ),
     "a secret that nobody is asked for": (
         GOOD.replace("secret.token: the", "secret.other: the"),

@@ -45,7 +45,6 @@ def test_messages_wait_and_are_counted_as_to_be_sent() -> None:
     assert (draft.status, draft.text, draft.reason) == (Status.WAITING, None, None)
     assert planned.count == 1
     assert planned.fetch_at == NOW
-    assert not planned.open_ended
 
 
 def test_fetch_send_asks_when_the_message_is_due() -> None:
@@ -60,11 +59,21 @@ def test_nobody_waits_nobody_asks() -> None:
     assert planned.fetch_at is None
 
 
-def test_where_the_answer_may_name_recipients_it_is_asked_for_nobody() -> None:
-    planned = plan.plan(make_visit(), asking(allow=frozenset({Allowed.RECIPIENTS}), send_to_caller=False), PL)
-    assert planned.drafts == ()
-    assert planned.fetch_at == NOW
-    assert planned.open_ended
+@pytest.mark.parametrize("caller", [True, False])
+def test_where_only_the_answer_can_name_recipients_a_message_waits_for_that(caller: bool) -> None:
+    target = asking(allow=frozenset({Allowed.RECIPIENTS}), send_to_caller=caller)
+    planned = plan.plan(make_visit(presentation="prohib"), target, PL)
+    *skipped, waiting = planned.drafts
+    assert [d.status for d in skipped] == ([Status.SKIPPED] if caller else [])
+    assert (waiting.recipient, waiting.source, waiting.status) == ("", Source.API, Status.WAITING)
+    assert (planned.fetch_at, planned.count) == (NOW, 1)
+
+
+def test_whoever_waits_needs_nobody_to_wait_for_names() -> None:
+    planned = plan.plan(make_visit(), asking(allow=ALL), PL)
+    assert [d.recipient for d in planned.drafts] == [MOBILE]
+    held = plan.plan(make_visit(delay="soon"), asking(allow=ALL, send_to_caller=False), PL)
+    assert [(d.recipient, d.status, d.reason) for d in held.drafts] == [("", Status.HELD, Reason.BAD_ARGUMENT)]
 
 
 def test_a_bad_argument_holds_and_does_not_ask() -> None:
@@ -109,6 +118,7 @@ def test_an_answer_is_never_read_as_a_template() -> None:
     [
         (answer(" \n"), None, Reason.EMPTY_CONTENT, "empty"),
         (answer("x" * 2000), None, Reason.TOO_LONG, "14 segments, more than max_segments: 6"),
+        (answer("ż" * 10_001), None, Reason.TOO_LONG, "10001 characters"),
         (answer(None, fields={"a": 1}), "{{ api.b }}", Reason.CONTENT_ERROR, "'b'"),
         (answer(None, fields=[1]), "{{ api.b }}", Reason.CONTENT_ERROR, "'b'"),
         (answer(None, fields=None), "{{ api.b }}", Reason.CONTENT_ERROR, "'b'"),
@@ -152,6 +162,10 @@ def test_wishes_count_only_where_they_are_allowed() -> None:
     assert draft.expires_at == draft.due_at + timedelta(hours=24)
 
 
+def test_an_empty_sender_is_no_wish() -> None:
+    assert resolve(asking(allow=ALL), answer(sender="")).sender is None
+
+
 def test_send_false_skips_whatever_the_text() -> None:
     made = resolve(asking(allow=ALL, fallback="Sorry"), answer("Hello", send=False))
     assert (made.state, made.status, made.reason) == (ContentState.SKIPPED, Status.SKIPPED, Reason.DECLINED)
@@ -164,7 +178,8 @@ def test_send_false_skips_whatever_the_text() -> None:
         ({"sender": "A far too long name"}, "sender: "),
         ({"sender": 12}, "sender: must be text, not 12"),
         ({"delay": "soon"}, "delay: 'soon' is not a duration"),
-        ({"delay": 30}, "delay: 30 is not a duration"),
+        ({"delay": 30}, "delay: '30' is not a duration"),
+        ({"delay": "400d"}, "delay: '400d' is out of range; at most 366d"),
         ({"delay": ["5m"]}, "delay: a list is not a duration"),
         ({"recipients": 48600100200}, "recipients: must be numbers in quotes"),
         ({"recipients": [1]}, "recipients: must be numbers in quotes"),
@@ -180,27 +195,41 @@ def test_a_wish_that_a_config_would_not_take_is_a_fault_of_the_answer(wish: dict
 
 
 def test_a_bad_number_among_recipients_is_seen_and_keeps_nobody_from_it() -> None:
-    made = resolve(asking(allow=ALL), answer(recipients="600000001, nonsense, +48600000001"))
+    made = resolve(asking(allow=ALL), answer(recipients="+48600000001, nonsense, 600000002, +48600000001"))
     assert [(d.recipient, d.status, d.reason) for d in made.more] == [
         ("+48600000001", Status.SCHEDULED, None),
         ("nonsense", Status.SKIPPED, Reason.RECIPIENT_INVALID),
+        ("600000002", Status.SKIPPED, Reason.RECIPIENT_INVALID),  # international format, like a node's own
     ]
 
 
 def test_recipients_of_a_visit_with_a_bad_argument_are_held() -> None:
-    made = resolve(asking(allow=ALL), answer(recipients="600000001"), delay="soon")
+    made = resolve(asking(allow=ALL), answer(recipients="+48600000001"), delay="soon")
     assert [(d.status, d.reason) for d in made.more] == [(Status.HELD, Reason.BAD_ARGUMENT)]
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
-    [(answer(), Reason.NO_RECIPIENT), (answer(send=False), Reason.DECLINED), (answer(""), Reason.EMPTY_CONTENT)],
+    ("said", "on_error", "unnamed"),
+    [
+        (answer(), OnError.HOLD, (Status.SKIPPED, Reason.NO_RECIPIENT)),
+        (answer(send=False), OnError.HOLD, (Status.SKIPPED, Reason.DECLINED)),
+        (answer(""), OnError.SKIP, (Status.SKIPPED, Reason.EMPTY_CONTENT)),
+        (answer(""), OnError.HOLD, (Status.HELD, Reason.EMPTY_CONTENT)),
+        (answer(""), OnError.FALLBACK, (Status.HELD, Reason.EMPTY_CONTENT)),
+    ],
 )
-def test_where_only_the_answer_names_recipients_the_history_has_a_row(said: ports.Answer, reason: Reason) -> None:
-    made = resolve(asking(allow=ALL, send_to_caller=False), said)
-    assert [(d.recipient, d.source, d.status, d.reason) for d in made.more] == [
-        ("", Source.API, Status.SKIPPED, reason)
-    ]
+def test_what_becomes_of_the_message_that_waits_for_a_name(
+    said: ports.Answer, on_error: OnError, unnamed: tuple[Status, Reason]
+) -> None:
+    target = asking(allow=ALL, send_to_caller=False, fallback="Sorry", on_error=on_error)
+    assert resolve(target, said).unnamed == unnamed
+
+
+def test_recipients_beyond_the_most_are_told_of() -> None:
+    many = [f"+486000000{n:02}" for n in range(plan.MOST_NAMED + 3)]
+    made = resolve(asking(allow=ALL), answer(recipients=many))
+    assert len(made.more) == plan.MOST_NAMED
+    assert made.detail == "recipients: 3 beyond the first 50 get nothing"
 
 
 # --- no answer ----------------------------------------------------------------------------------------------------
@@ -221,7 +250,7 @@ def test_the_fallback_goes_out_with_the_reason_kept() -> None:
 def test_a_fallback_that_fails_holds() -> None:
     made = give_up(asking(fallback="{{ ORDER }}"))
     assert (made.state, made.status, made.reason) == (ContentState.HELD, Status.HELD, Reason.CONTENT_TIMEOUT)
-    assert "the fallback: content_error" in made.detail
+    assert "the fallback: fallback:1: 'ORDER' is undefined" in made.detail
 
 
 def test_again_as_often_as_the_node_says_and_only_where_it_may_pass() -> None:

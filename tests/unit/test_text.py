@@ -91,7 +91,7 @@ def test_renders(source: str, expected: str) -> None:
         ("a\n{{ caller|centre }}", "file.txt:2: there is no filter 'centre'; there are abs, "),
         ("{% if x is nice %}{% endif %}", "file.txt:1: there is no test 'nice'; there are "),
         ("a\n\n{{ nope }}", "file.txt:3: 'nope' is undefined; known here: call_id, caller, caller_name, "),
-        ("\n{{ var.nope }}", "file.txt:2: the dialplan gave no variable 'nope' (given: none)"),
+        ("\n{{ var.nope }}", "file.txt:2: the dialplan gave no variable 'nope' (given: nothing)"),
         ("\n{{ nope.x }}", "file.txt:2: 'nope' is undefined"),
         ("{{ caller.nope }}", "file.txt:1: there is no 'nope' in a text"),
         ("{{ caller.upper }}", "file.txt:1: upper is no value; did you mean to add ()?"),

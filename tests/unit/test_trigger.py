@@ -3,7 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -135,6 +135,34 @@ def test_the_sample_can_be_planned_for_every_node(tmp_path: Path) -> None:
         assert all(draft.status is Status.SCHEDULED for draft in planned.drafts)
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"ORDER_ID": "1", "LANG": "pl", "NAME": "x"}, []),
+        ({"ORDER_ID": "1", "LANG": "pl"}, []),
+        (
+            {"ORDER": "1", "LANG": "pl"},
+            [
+                "note: --var ORDER: nothing in shop uses it; it uses LANG, NAME, ORDER_ID",
+                "note: ORDER_ID is among content.api.vars, and not given: it is sent empty (--var ORDER_ID=...)",
+            ],
+        ),
+    ],
+)
+def test_a_variable_that_does_nothing_is_noted(tmp_path: Path, given: dict[str, str], expected: list[str]) -> None:
+    api = {"url": "https://shop.example/", "response": "json", "vars": ["ORDER_ID", "LANG"]}
+    content = {"api": api, "text": "{{ api.x }} {{ NAME | default('') }}", "fallback": "Hi {{ var.NAME }}"}
+    loaded = load(tmp_path, nodes={"shop": {"send_to_caller": True, "content": content}})
+    assert list(trigger.notes(loaded, make_visit(loaded, node="shop", variables=given))) == expected
+
+
+def test_a_variable_that_anything_may_use_is_not_noted(tmp_path: Path) -> None:
+    texts = {"plain": "Hello", "all": "{% for name in var %}{{ name }} {% endfor %}!"}
+    loaded = load(tmp_path, nodes={name: {"content": {"text": text}} for name, text in texts.items()})
+    noted = {name: list(trigger.notes(loaded, make_visit(loaded, node=name, variables={"X": "1"}))) for name in texts}
+    assert noted == {"plain": ["note: --var X: nothing in plain uses it"], "all": []}
+
+
 # --- what it says -----------------------------------------------------------------------------------------------
 
 
@@ -199,6 +227,44 @@ def test_a_report_has_a_line_for_each_message() -> None:
         f"m1  +48600100200: due {show.local(NOW)}",
         f"m2  (withheld): skipped, {show.REASONS[Reason.CALLER_WITHHELD]}",
     ]
+
+
+def test_a_node_that_asks_for_its_text_makes_waiting_messages(tmp_path: Path) -> None:
+    api = {"api": {"url": "https://shop.example/", "fetch": "send"}}
+    loaded = load(tmp_path, nodes={"shop": {"send_to_caller": True, "delay": "5m", "content": api}})
+    asked = make_visit(loaded, node="shop")
+    planned = trigger.planned(loaded, asked)
+    assert [draft.status for draft in planned.drafts] == [Status.WAITING]
+    assert planned.fetch_at == asked.arrived_at + timedelta(minutes=5)
+    kept = ports.Admitted(message_id="m1", recipient="+48600100200", status=Status.WAITING, reason=None, due_at=NOW)
+    assert list(trigger.report(admission(kept), planned)) == [
+        f"m1  +48600100200: waiting for its text, due {show.local(NOW)}"
+    ]
+
+
+async def test_what_is_stored_says_when_the_text_is_asked_for(tmp_path: Path) -> None:
+    class Box:
+        """Keeps what it is given."""
+
+        async def admit(self, activation: ports.Activation, *_: object) -> ports.Admission:
+            self.activation = activation
+            return admission()
+
+    api = {"api": {"url": "https://shop.example/", "response": "json", "allow": ["recipients"]}}
+    loaded = load(tmp_path, nodes={"shop": {"content": api}})
+    asked = make_visit(loaded, node="shop")
+    box = Box()
+    await trigger.admit(cast(ports.Outbox, box), loaded, asked, trigger.planned(loaded, asked))
+    assert box.activation.fetch_at == asked.arrived_at
+
+
+def test_a_fallback_is_shown_as_what_goes_out() -> None:
+    lines = preview(
+        make_draft(recipient="x", status=Status.SKIPPED, reason=Reason.RECIPIENT_INVALID, text=None),
+        make_draft(reason=Reason.CONTENT_TIMEOUT),
+    )
+    assert lines[1].startswith("+48600100200: from TeleShop, due ")
+    assert lines[2:4] == ["text (gsm7, 1 segment, 5 characters):", "  Hello"]
 
 
 def test_a_report_of_nobody_says_so() -> None:
