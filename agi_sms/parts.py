@@ -96,7 +96,7 @@ class Parts:
         most = self.config.settings.concurrency
         if not isinstance(wanted, common.Settings):
             return delivery.Account(concurrency=most)
-        reports = getattr(provider, "reports", False) or hasattr(provider, "run")
+        reports = getattr(provider, "reports", provider.confirms is ports.Confirms.DELIVERY)
         return delivery.Account(
             concurrency=wanted.concurrency or most,
             rate=wanted.limit,
