@@ -158,7 +158,9 @@ class _Loader:
             settings=settings,
             nodes=nodes,
             providers=built,
-            sources={name: one.api for name, one in details.items() if one.api is not None},
+            sources={
+                name: one.api.guarding(self.mistakes.secrets) for name, one in details.items() if one.api is not None
+            },
             details=details,
             templates=tuple(templates),
             warnings=self.warnings.texts(self.files),

@@ -10,6 +10,7 @@ callback refuses to be passed twice by one request, so that the second never lea
 
 import asyncio
 import enum
+import functools
 import os
 import re
 import socket
@@ -23,12 +24,14 @@ from typing import Any
 
 import aiohttp
 import yarl
-from aiohttp import abc
+from aiohttp import abc, client_proto
 
 from agi_sms import durations, http_body, http_words
 
 _IDLE = 2.0  # seconds that a connection is kept: a stale one costs a request that may have been taken
 _CHUNK = 16 * 1024
+_INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
+_MOST_INTERIM = 50
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +154,7 @@ class Client:
             if not self._private_addresses:
                 options["socket_factory"] = _public_socket
             session = self._sessions[reuse] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=0,  # how many there are at once is for the caller to say
                     ssl=self._tls,
                     resolver=self._resolver() if self._resolver is not None else None,
@@ -164,6 +167,46 @@ class Client:
                 trace_configs=[_trace()],
             )
         return session
+
+
+# --- what no peer should do -------------------------------------------------------------------------------------
+
+
+class _Handler(client_proto.ResponseHandler):
+    """aiohttp's end of a connection, which takes nothing that nobody asked for.
+
+    Bytes that come while the connection is idle would be taken for the answer to the next request. And interim
+    answers (1xx) are skipped without a limit.
+    """
+
+    awaiting = False
+    _interim = 0
+
+    def set_response_params(self, **options: Any) -> None:
+        self.awaiting, self._interim = True, 0
+        super().set_response_params(**options)
+
+    def data_received(self, data: bytes) -> None:
+        self._interim += len(_INTERIM.findall(data))
+        if data and (not self.awaiting or self._interim > _MOST_INTERIM):
+            self.set_exception(aiohttp.ClientPayloadError("more than was asked for"))
+            if self.transport is not None:
+                self.transport.abort()
+            return
+        super().data_received(data)
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Connections with our own end."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment]
+
+    def _release(self, key: Any, protocol: client_proto.ResponseHandler, *, should_close: bool = False) -> None:
+        if isinstance(protocol, _Handler):
+            protocol.awaiting = False
+        super()._release(key, protocol, should_close=should_close)
 
 
 # --- private addresses ------------------------------------------------------------------------------------------
@@ -238,7 +281,7 @@ def _answering(error: Exception) -> str:
         case aiohttp.ClientPayloadError():
             return "the connection ended within the answer"
         case aiohttp.ClientResponseError():
-            what = re.split(r"\n|: b['\"]", error.message)[0]  # after it comes a piece of the answer
+            what = re.split(r"\n|: (?:bytearray\()?b['\"]", error.message)[0]  # after it comes a piece of the answer
             return f"the answer is not HTTP: {what}"
         case aiohttp.ClientOSError() | OSError():
             return f"the connection broke: {error.strerror or error}"

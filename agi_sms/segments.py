@@ -5,6 +5,7 @@ import unicodedata
 from dataclasses import dataclass
 
 import anyascii
+import regex
 
 from agi_sms import message
 
@@ -26,6 +27,7 @@ _LINE_ENDS = re.compile("\r\n|[\r\x85\u2028\u2029]")
 _UNWANTED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _SPELLED_OUT = re.compile(r":[a-z0-9_+\-]+:")  # how anyascii writes an emoji
+_MARKS = regex.compile(r"(\p{M}{30})\p{M}+")  # to compose them costs the square of their number
 _SPACES = re.compile(r"(?<=\S) {2,}(?=\S)")
 
 
@@ -63,13 +65,13 @@ def clean(text: str) -> str:
     """The text without what no phone can show: control characters, byte order marks, lone surrogates.
 
     Line ends become `\\n`, tabs spaces; letters with combining accents are composed (NFC), as GSM-7 has `é`
-    but no accents.
+    but no accents. Of accents upon accents 30 stay.
     """
     tidy = _LINE_ENDS.sub("\n", text).replace("\t", " ")
     tidy = _UNWANTED.sub("", tidy)
     if _SURROGATES.search(tidy):
         tidy = tidy.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").replace("\ufffd", "?")
-    return unicodedata.normalize("NFC", tidy)
+    return tidy if tidy.isascii() else unicodedata.normalize("NFC", _MARKS.sub(r"\1", tidy))
 
 
 def units(text: str, encoding: message.Encoding) -> int:

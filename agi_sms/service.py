@@ -6,6 +6,7 @@ import json
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable, Coroutine, Sequence
 from concurrent import futures
 from dataclasses import asdict, dataclass
@@ -90,6 +91,8 @@ class Service:
         self._signals()
         # A lookup in the DNS may hang for half a minute, and holds a thread as long. With asyncio's handful of them a
         # few dead names would keep every other lookup and thread of ours waiting. Threads start when there is work.
+        # What threads compute, a call waits for at most so long at a time.
+        sys.setswitchinterval(0.001)
         asyncio.get_running_loop().set_default_executor(futures.ThreadPoolExecutor(THREADS, "agi-sms"))
         async with contextlib.AsyncExitStack() as stack:
             outbox = await sqlite.SqliteOutbox.open(settings.database, clock=clock.now, owner=True)

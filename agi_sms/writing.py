@@ -3,9 +3,10 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
-from agi_sms import call, errors, message, node, numbers, templates, text
+from agi_sms import call, errors, message, node, numbers, text
 from agi_sms.message import Reason
 
+_LARGEST_SEGMENT = 640  # characters, those included that plain letters leave out
 _RAW = 40  # characters kept of what could not be read as a number
 _KEYS = frozenset("+0123456789*#")
 
@@ -64,13 +65,7 @@ def write(
 
 
 def take(body: str, target: node.Node) -> Written:
-    """A text that somebody else wrote, measured; in plain letters where it would otherwise be too long.
-
-    What is longer than any template may make it is not even measured.
-    """
-    if len(body) > templates.LONGEST_RESULT:
-        why = f"the text has {len(body)} characters, more than any SMS of ours: {templates.LONGEST_RESULT}"
-        return Written(text=None, reason=Reason.TOO_LONG, fault=why)
+    """A text that somebody else wrote, measured; in plain letters where it would otherwise be too long."""
     first = _write(lambda: body, target, plain=target.transliterate)
     if first.reason is not Reason.TOO_LONG or target.transliterate:
         return first
@@ -89,9 +84,14 @@ def readable(raw: str, rules: numbers.Rules) -> str:
 
 def _write(body: Callable[[], str], target: node.Node, *, plain: bool) -> Written:
     try:
-        sized = text.measure(body(), transliterate=plain)
+        raw = body()
     except errors.TextError as error:
         return Written(text=None, reason=Reason.CONTENT_ERROR, fault=str(error))
+    most = _LARGEST_SEGMENT * target.max_segments
+    if len(raw) > most:  # so far beyond that it is not even measured, which takes time
+        why = f"the text has {len(raw)} characters, and max_segments: {target.max_segments} lets through {most} at most"
+        return Written(text=None, reason=Reason.TOO_LONG, fault=why)
+    sized = text.measure(raw, transliterate=plain)
     reason = None
     if not sized.text.strip():
         reason = Reason.EMPTY_CONTENT

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from concurrent import futures
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
@@ -56,6 +57,10 @@ class _Going:
     @property
     def spent(self) -> timedelta:
         return timedelta(seconds=asyncio.get_running_loop().time() - self.began)
+
+
+# Few, since they share one interpreter with the event loop: long answers wait for each other, and no call for them.
+_READERS = futures.ThreadPoolExecutor(2, "agi-sms-reading")
 
 
 class ApiSource:
@@ -156,7 +161,7 @@ class ApiSource:
             return self._reader.read(raw)
         try:
             async with asyncio.timeout((self.timeout - going.spent).total_seconds()):
-                return await asyncio.to_thread(self._reader.read, raw)
+                return await asyncio.get_running_loop().run_in_executor(_READERS, self._reader.read, raw)
         except TimeoutError:
             detail = f"its answer could not be read within {durations.show(self.timeout)} of asking"
             return ports.NoAnswer(

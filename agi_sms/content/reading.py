@@ -25,6 +25,7 @@ _LONGEST_QUOTE = 200  # characters of names in an answer
 _PASSING = frozenset({408, 425, 429})
 _ANY_KIND = frozenset({"", "text/plain", "application/octet-stream"})
 _NOT_PLAIN = frozenset({"html", "xml", "json", "css", "javascript"})
+_OVERLOADED = frozenset({429, 502, 503, 504})
 _HTML = "text/html"
 _PAGES = frozenset({_HTML, "application/xhtml+xml"})
 _NAMES = {Structure.TEXT: "plain text", Structure.JSON: "JSON", Structure.XML: "XML"}
@@ -308,7 +309,7 @@ def _refusal(raw: Raw, excerpt: str) -> ports.NoAnswer:
         excerpt=excerpt,
         again=again,
         after=after if again else None,
-        host_fault=status == http.HTTPStatus.TOO_MANY_REQUESTS or status >= 500,
+        host_fault=status in _OVERLOADED,  # any other, what one call brings along may bring about
     )
 
 

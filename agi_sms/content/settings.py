@@ -4,7 +4,7 @@ import enum
 import ipaddress
 import re
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -220,6 +220,7 @@ class Api(_Part):
     redirects: pydantic.StrictBool = False
     ca_file: Path | None = None
     max_size: Size = 64 << 10
+    _filled: frozenset[str] = pydantic.PrivateAttr(default=frozenset())
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> "Api":
@@ -279,4 +280,10 @@ class Api(_Part):
         named = [*self.fields.items(), *urllib.parse.parse_qsl(query)]
         named += [(name, value) for name, _, value in (pair.partition("=") for pair in query.split("&"))]
         found |= {value for name, value in named if http_words.secretive(name)}
-        return found - {""}
+        return (found | self._filled) - {""}
+
+    def guarding(self, filled: Iterable[str]) -> "Api":
+        """The same, which also takes these for secrets: what came in from the environment, wherever it stands."""
+        guarded = self.model_copy()
+        guarded._filled = frozenset(value for value in filled if len(value) >= _LEAST_SECRET)
+        return guarded

@@ -384,3 +384,17 @@ def test_the_report_keeps_to_the_terminal_and_to_the_nodes_asked_for(tmp_path: P
     assert len(row) <= 80
     none = config.format_report(loaded, verbose=True, names=())
     assert not any(line.startswith(("  a ", "a ")) for line in none.splitlines())
+
+
+def test_what_the_environment_fills_in_is_a_secret_wherever_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "agi-sms.yaml"
+    path.write_text(
+        "nodes:\n  n:\n    recipients: '+48600100200'\n    content:\n      api:\n"
+        "        url: https://shop.example/${PLACE}/text\n        fields: {shop: '${SHOP}', lang: '${TONGUE}'}\n",
+        encoding="utf-8",
+    )
+    environ = {"PLACE": "hidden-path", "SHOP": "hidden-shop", "TONGUE": "pl"}
+    asked = config.load(path, environ).sources["n"]
+    assert {"hidden-path", "hidden-shop"} <= asked.secrets()
+    assert "pl" not in asked.secrets()  # too short to be one, and every other word would be stars
+    assert asked == config.load(path, environ).sources["n"]  # so that a reload keeps its source

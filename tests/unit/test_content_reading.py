@@ -235,9 +235,11 @@ def test_a_packed_answer_is_unpacked() -> None:
         (410, False, False),
         (425, True, False),
         (429, True, True),
-        (500, True, True),
+        (500, True, False),  # a value that one call brought may be the cause
+        (502, True, True),
         (503, True, True),
-        (599, True, True),
+        (504, True, True),
+        (599, True, False),
     ],
 )
 def test_refusals(status: int, again: bool, host_fault: bool) -> None:
