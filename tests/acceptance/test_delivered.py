@@ -1,7 +1,6 @@
 """From the trigger to the receipt: the real command line, Kannel over HTTP and an SMSC over SMPP."""
 
 import collections.abc
-import json
 import pathlib
 import types
 import typing
@@ -110,9 +109,7 @@ def test_kannel_reports_over_http_that_the_phone_has_it(node: Node) -> None:
     assert "delivered" in story
     assert "0.09 EUR" in story  # three segments to Poland
     assert TOKEN not in node.gateway.said() + story
-    [settled] = node.gateway.events("SMS delivered")
-    assert settled["message"] == sent
-    assert "600100200" not in json.dumps(settled)
+    assert "600100200" not in node.gateway.said()
 
 
 def test_an_smsc_reports_each_segment(node: Node) -> None:

@@ -285,7 +285,9 @@ def running(tmp_path: pathlib.Path, other: smsc.Smsc) -> collections.abc.Iterato
         providers={"carrier": carrier},
         routes={"default": ["carrier"]},
         retry={"first": "1s", "factor": 1, "jitter": 0},
+        health={"break_after": 1000},
     )
+    other.behave(bind_status=smsc.WRONG_PASSWORD)  # it binds as soon as it runs
     try:
         yield made.start(connected=False)
     finally:
@@ -293,11 +295,10 @@ def running(tmp_path: pathlib.Path, other: smsc.Smsc) -> collections.abc.Iterato
 
 
 def test_a_gateway_waits_until_it_is_let_in_sends_and_takes_leave(running: gateway.Gateway, other: smsc.Smsc) -> None:
-    other.behave(bind_status=smsc.WRONG_PASSWORD)
     since = Since(other)
     done = running.command("trigger", "info", "--caller", "+48600100200")
     assert done.returncode == 0, done.stderr
-    other.wait_for("two binds", lambda: len(since.events("bind")) >= 2)
+    other.wait_for("two more binds", lambda: len(since.events("bind")) >= 2)
     (held_up,) = running.history()
     assert held_up["status"] in ("scheduled", "sending")
     other.behave(bind_status=0)
