@@ -35,6 +35,10 @@ class Breaker:
         self._probe = now
         return True
 
+    def forget(self) -> None:
+        """Who asked last has learned nothing; where it was the probe, another may go."""
+        self._probe = None
+
     def fault(self, now: datetime) -> bool:
         """Nobody answered; True where this broke it."""
         self.count += 1

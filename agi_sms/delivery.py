@@ -22,6 +22,7 @@ WORDS = rounds.Words(
     bug="a bug in delivery; the lease runs out and the message is found again",
 )
 MARGIN = timedelta(seconds=60)  # a lease outlasts the longest send by this
+BUSY = "busy"  # the code of an outcome: we had no place or turn for it within its time
 PROBED = timedelta(seconds=1)  # until a message that met a probe under way is looked at again
 
 
@@ -75,17 +76,23 @@ class Delivery(rounds.Worker):
         self._terms = terms
         self._jitter = jitter
         self._busy: Counter[str] = Counter()  # leases under way, by provider
-        self._health: dict[str, breaker.Breaker] = {}
+        self._health: dict[str, tuple[ports.Provider, breaker.Breaker]] = {}
 
     async def _round(self) -> datetime | None:
         terms = self._terms()
         now = self._clock()
+        self._forget(terms)
         places = {name: self._places(name, terms, now) for name in terms.providers} | {"": MOVES}
         longest = max((p.timeout for p in terms.providers.values()), default=timedelta(0))
         found = await self._outbox.claim(
             free={name: most - self._busy[name] for name, most in places.items() if most > self._busy[name]},
             known=terms.providers.keys(),
-            rates={name: one.rate for name, one in terms.accounts.items() if one.rate is not None},
+            # one that is left alone only has its messages looked at
+            rates={
+                name: one.rate
+                for name, one in terms.accounts.items()
+                if one.rate is not None and name in terms.providers and self._broken(name, terms, now) is None
+            },
             lease=longest + MARGIN,
         )
         if self._draining:
@@ -136,6 +143,7 @@ class Delivery(rounds.Worker):
         cost = None if account.prices is None else account.prices.cost(sent.recipient, sent.segments)
         attempt_id = await self._persist(lambda: self._outbox.begin(lease, provider.name, cost=cost))
         if attempt_id is None:
+            self._breaker(provider.name, terms).forget()
             log.warning("lease lost before sending; somebody else has the message")
             return
         number = sent.attempts + 1
@@ -181,12 +189,20 @@ class Delivery(rounds.Worker):
             metrics.fault("provider")
             return message.Uncertain(detail=f"{type(error).__name__} in the provider's code")
 
+    def _forget(self, terms: Terms) -> None:
+        """What was learned of a provider that a reload replaced says nothing of the new one."""
+        for name in [name for name, (one, _) in self._health.items() if terms.providers.get(name) is not one]:
+            del self._health[name]
+            self._count_broken()
+
     # --- health -----------------------------------------------------------------------------------------------
 
     def _breaker(self, name: str, terms: Terms) -> breaker.Breaker:
-        known = self._health.get(name)
+        provider = terms.providers[name]
+        _, known = self._health.get(name, (provider, None))
         if known is None:
-            known = self._health[name] = breaker.Breaker(after=terms.break_after, pause=terms.break_for)
+            known = breaker.Breaker(after=terms.break_after, pause=terms.break_for)
+            self._health[name] = (provider, known)
         known.after, known.pause = terms.break_after, terms.break_for
         return known
 
@@ -201,8 +217,12 @@ class Delivery(rounds.Worker):
         return health.asks(now)
 
     def _learn(self, name: str, outcome: message.Outcome, terms: Terms) -> None:
+        if self._terms().providers.get(name) is not terms.providers[name]:
+            return  # a reload has replaced it
         health = self._breaker(name, terms)
-        if isinstance(outcome, message.ProviderDown | message.Uncertain):
+        if outcome.code == BUSY:
+            health.forget()  # our own pace says nothing of the provider
+        elif isinstance(outcome, message.ProviderDown | message.Uncertain):
             if health.fault(self._clock()):
                 log.warning(
                     "provider left alone",
@@ -216,7 +236,10 @@ class Delivery(rounds.Worker):
             faults = health.count
             if health.success():
                 log.info("provider answers again", provider=name, faults=faults)
-        broken = sum(one.until is not None for one in self._health.values())
+        self._count_broken()
+
+    def _count_broken(self) -> None:
+        broken = sum(one.until is not None for _, one in self._health.values())
         metrics.PROVIDERS_LEFT_ALONE.set(broken)
 
     def _tell(

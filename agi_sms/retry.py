@@ -108,8 +108,8 @@ def _again(
     if last.idempotent or last.on_uncertain is ports.OnUncertain.RESEND:
         return lease.last_provider
     if last.on_uncertain is ports.OnUncertain.FAILOVER:
-        onward = following(lease.message.route, lease.last_provider)
-        return onward if onward is not None and traits(onward) is not None else None
+        there = [name for name in lease.message.route if traits(name) is not None]
+        return following(there, lease.last_provider)
     return None
 
 

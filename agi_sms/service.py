@@ -240,17 +240,21 @@ class Service:
 
     def _connect(self) -> None:
         """Keep up the connections of the providers that have one, and end those of providers that are gone."""
-        wanted = self._parts.connected
+        wanted, ended = self._parts.connected, dict[str, asyncio.Task[None]]()
         for name, (provider, running) in list(self._connected.items()):
             if wanted.get(name) is not provider:
                 running.cancel()
+                ended[name] = running
                 del self._connected[name]
         for name, provider in wanted.items():
             if name not in self._connected:
-                running = self._task(partial(self._keep_connected, name, provider), f"provider {name}")
+                running = self._task(partial(self._keep_connected, name, provider, ended.get(name)), f"provider {name}")
                 self._connected[name] = (provider, running)
 
-    async def _keep_connected(self, name: str, provider: ports.Connected) -> None:
+    async def _keep_connected(self, name: str, provider: ports.Connected, before: "asyncio.Task[None] | None") -> None:
+        """Once the connection before it has ended: some companies let in one at a time."""
+        if before is not None:
+            await asyncio.wait({before})
         while True:
             try:
                 await provider.run(self._take_receipts)

@@ -69,10 +69,12 @@ def _keep(
     facts: dict[str, str],
     attempt: sqlite3.Row | None,
 ) -> bool:
-    """Whether it was new. Where only our ref names it, the next attempt may end in the same words: that is another."""
+    """Whether it was new. Ids come again, and the next attempt may end in the same words: those are others'."""
     whose = None if attempt is None else attempt["id"]
-    only_ref = whose if whose is not None and not receipt.provider_id else ""
-    words = (facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code, only_ref)
+    words = (facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code)
+    early = {"fingerprint": keys.receipt(*words, ""), "attempt_id": whose, "now": rows.to_ms(now)}
+    if whose is not None and raw.execute(SQL["kept_early"], early).fetchone() is not None:
+        return False
     values = {
         "id": ids.new(now),
         "state": str(receipt.state),
@@ -81,9 +83,12 @@ def _keep(
         "raw": receipt.raw,
         "now": rows.to_ms(now),
         "attempt_id": whose,
-        "fingerprint": keys.receipt(*words),
+        "fingerprint": keys.receipt(*words, whose or ""),
     }
-    return raw.execute(SQL["add_receipt"], facts | values).rowcount == 1
+    if raw.execute(SQL["add_receipt"], facts | values).rowcount == 1:
+        return True
+    raw.execute(SQL["came_again"], early)
+    return False
 
 
 def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_ids: Iterable[str]) -> None:

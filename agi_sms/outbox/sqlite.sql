@@ -208,8 +208,16 @@ INSERT INTO receipts (
     :id, :provider, :provider_id, :ref, :state, :code, :detail, :raw, :now, :attempt_id, :fingerprint
 ) ON CONFLICT (fingerprint) DO NOTHING;
 
+-- name: kept_early
+SELECT 1 FROM receipts WHERE fingerprint = hex(:fingerprint) || :attempt_id;
+
+-- name: came_again
+UPDATE receipts SET received_at = :now WHERE fingerprint = :fingerprint AND attempt_id IS NULL;
+
 -- name: match_receipts
-UPDATE receipts INDEXED BY receipts_unmatched SET attempt_id = :attempt_id
+-- With another fingerprint, so that the same words about a later message of this id are kept as well.
+UPDATE receipts INDEXED BY receipts_unmatched
+SET attempt_id = :attempt_id, fingerprint = hex(fingerprint) || :attempt_id
 WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL
 AND received_at >= (SELECT started_at FROM attempts WHERE id = :attempt_id);
 

@@ -112,7 +112,10 @@ def check(verify: Verify, notice: ports.Notice, secret: str, now: datetime) -> N
     asked = _Asked(notice=notice, headers=headers, secret=secret, verify=verify, now=now.astimezone(UTC))
     if verify.scheme != "none" and not secret:
         raise errors.ReceiptForged(f"cannot be verified: secret.{verify.secret} is missing")
-    _SCHEMES[verify.scheme](asked)
+    try:
+        _SCHEMES[verify.scheme](asked)
+    except UnicodeError:  # bytes that are no text, where a signature should be
+        raise errors.ReceiptForged("the signature is not good") from None
 
 
 def _same(one: str | bytes, other: str | bytes) -> bool:

@@ -7,7 +7,9 @@ import asyncio
 import time
 import urllib.parse
 from collections.abc import Callable, Mapping
+from typing import Any
 
+import aiohttp
 import structlog
 from aiohttp import web
 
@@ -52,7 +54,7 @@ class _Receipts:
         self._public_url = public_url
         self._providers = providers
         self._take = take
-        self._told: dict[str, float] = {}
+        self._told: dict[tuple[str, str], float] = {}
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The whole life of one request."""
@@ -62,8 +64,7 @@ class _Receipts:
             headers = {"Retry-After": "30"} if refused.status == 503 else None
             response = web.Response(status=refused.status, text=f"{refused}\n", headers=headers)
         except Exception:
-            log.exception("a bug in taking receipts; the provider is told to come again")
-            metrics.fault("receipts")
+            self._tell("bug", "a bug in taking receipts; the provider is told to come again", exc_info=True)
             response = web.Response(status=503, text="not kept; come again\n", headers={"Retry-After": "30"})
         response.force_close()
         return response
@@ -72,9 +73,7 @@ class _Receipts:
         name = _named(request.path)
         provider = self._providers().get(name)
         if provider is None:
-            self._tell(
-                "unknown", "a receipt for a provider that is not configured, or has none", path=request.path[:80]
-            )
+            self._tell("unknown", "a receipt for a provider that is not configured, or has none", provider=name[:40])
             raise _Refused(404, f"there is only {addresses.RECEIPTS}PROVIDER")
         if request.method not in ("GET", "POST", "PUT"):
             raise _Refused(405, "GET, POST or PUT")
@@ -107,15 +106,20 @@ class _Receipts:
             async with asyncio.timeout(PATIENCE):
                 await self._take(name, report.receipts)
         except (errors.OutboxError, TimeoutError) as error:
-            self._tell("not_kept", "receipts are not kept; the provider is told to come again", error=repr(error))
+            self._tell(
+                "not_kept",
+                "receipts are not kept; the provider is told to come again",
+                provider=name,
+                error=repr(error),
+            )
             raise _Refused(503, "not kept; come again") from error
 
-    def _tell(self, kind: str, event: str, **facts: str) -> None:
-        """Counted each time, told once in a while."""
+    def _tell(self, kind: str, event: str, **facts: Any) -> None:
+        """Counted each time, told once in a while: of each provider, those together that are none."""
         metrics.fault(f"receipt_{kind}")
-        now = time.monotonic()
-        if now - self._told.get(kind, -_TOLD_EVERY) >= _TOLD_EVERY:
-            self._told[kind] = now
+        now, key = time.monotonic(), (kind, "" if kind == "unknown" else facts.get("provider", ""))
+        if now - self._told.get(key, -_TOLD_EVERY) >= _TOLD_EVERY:
+            self._told[key] = now
             log.warning(event, **facts)
 
 
@@ -128,8 +132,11 @@ def _named(path: str) -> str:
 
 async def _body(request: web.BaseRequest) -> bytes:
     body = bytearray()
-    async for chunk in request.content.iter_chunked(_SMALL):
-        body += chunk
-        if len(body) > LARGEST:
-            raise _Refused(413, f"at most {LARGEST} bytes")
+    try:
+        async for chunk in request.content.iter_chunked(_SMALL):
+            body += chunk
+            if len(body) > LARGEST:
+                raise _Refused(413, f"at most {LARGEST} bytes")
+    except (OSError, aiohttp.ClientError, web.RequestPayloadError) as error:  # it hung up, or was cut
+        raise _Refused(400, "broken off") from error
     return bytes(body)

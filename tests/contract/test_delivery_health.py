@@ -132,6 +132,40 @@ async def until_due(rig: Rig, message_id: str, at: datetime) -> None:
     assert (story.message.status, story.attempts) == (Status.SCHEDULED, ())
 
 
+async def test_a_used_up_rate_keeps_nothing_with_a_provider_that_is_left_alone(rig: Rig) -> None:
+    rig.break_after = 2
+    a, b = FakeProvider("a", script=[DOWN] * 9), FakeProvider("b")
+    rig.accounts = {"a": delivery.Account(concurrency=1, rate=Rate(most=2, window=24 * HOUR))}
+    rig.start(a, b)
+    many = await rig.add(10, route=("a", "b"))
+    for one in many:
+        await rig.comes_to(one, Status.ACCEPTED)
+    assert len(a.submissions) == 2
+
+
+async def test_a_provider_that_a_reload_replaced_is_not_left_alone_for_the_old_ones_faults(rig: Rig) -> None:
+    rig.break_after = 1
+    rig.start(FakeProvider("a", script=[DOWN] * 9))
+    [one] = await rig.add()
+    await rig.comes_to(one, Status.SCHEDULED, attempts=1)
+    mended = FakeProvider("a")
+    rig.providers["a"] = mended
+    rig.turn(MINUTE)
+    await rig.comes_to(one, Status.ACCEPTED)
+    [two] = await rig.add()
+    await rig.comes_to(two, Status.ACCEPTED)
+
+
+async def test_our_own_pace_is_no_fault_of_a_provider(rig: Rig) -> None:
+    rig.break_after = 1
+    a = FakeProvider("a", script=[message.ProviderDown(code=delivery.BUSY)])
+    rig.start(a)
+    [one] = await rig.add()
+    await rig.comes_to(one, Status.SCHEDULED, attempts=1)
+    [two] = await rig.add()
+    await rig.comes_to(two, Status.ACCEPTED)
+
+
 async def test_no_failover_after_a_doubt_unless_the_operator_says_so(rig: Rig) -> None:
     b = FakeProvider("b")
     rig.start(FakeProvider("a", script=[message.Uncertain()]), b)

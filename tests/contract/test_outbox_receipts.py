@@ -322,6 +322,31 @@ async def test_an_id_that_comes_again_is_the_newest_ones(outbox_factory: stores.
     assert new != old
 
 
+async def test_an_id_that_comes_again_has_its_own_receipts(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    """An SMSC whose ids begin anew says the same words of the next message."""
+    clock = outbox_factory.clock
+    for visit in ("v1", "v2", "v3"):
+        await sent(outbox, visit, clock, "1")
+        assert await received(outbox, receipt("1")) == (1, 0, 0)
+        assert await received(outbox, receipt("1")) == (0, 1, 0)
+        clock.advance(MINUTE)
+    assert await statuses(outbox) == ["delivered", "delivered", "delivered"]
+
+
+async def test_an_early_receipt_hides_no_later_one_of_the_same_words(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    clock = outbox_factory.clock
+    assert await received(outbox, receipt("1")) == (1, 0, 1)  # nobody's, and older than what comes
+    clock.advance(HOUR)
+    for visit in ("v1", "v2"):
+        assert (await received(outbox, receipt("1")))[1:] in ((1, 0), (0, 1))
+        await sent(outbox, visit, clock, "1")
+        assert await received(outbox, receipt("1")) in ((1, 0, 0), (0, 1, 0))
+        clock.advance(MINUTE)
+    assert await statuses(outbox) == ["delivered", "delivered"]
+
+
 async def test_what_came_before_the_attempt_began_is_another_ones(
     outbox_factory: stores.Store, outbox: ports.Outbox
 ) -> None:

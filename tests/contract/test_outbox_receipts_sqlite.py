@@ -31,6 +31,8 @@ STATEMENTS = {
     "unmatched": "meta",
     "forget_receipts": "receipts_old",
     "receipts_of": "receipts_attempt",
+    "kept_early": "sqlite_autoindex_receipts_2",
+    "came_again": "sqlite_autoindex_receipts_2",
 }
 
 

@@ -151,6 +151,36 @@ async def test_whoever_knocks_in_vain_is_told_of_once(desk: Desk) -> None:
     ]
 
 
+async def test_whoever_hangs_up_is_no_bug(desk: Desk) -> None:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        for _ in range(3):
+            reader, writer = await asyncio.open_connection("127.0.0.1", desk.port)
+            writer.write(b"POST /receipts/company HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n0123456789")
+            writer.write_eof()
+            async with asyncio.timeout(10):
+                await reader.read()
+            writer.close()
+    assert lines == []
+    assert desk.kept == []
+    assert (await desk.ask())[0] == 200
+
+
+async def test_a_bug_does_not_fill_the_log(desk: Desk) -> None:
+    structlog.reset_defaults()
+    desk.company.said = KeyError("a bug")
+    with capture_logs() as lines:
+        assert [(await desk.ask())[0] for _ in range(5)] == [503] * 5
+    assert len(lines) == 1
+
+
+async def test_a_token_in_an_address_is_not_logged(desk: Desk) -> None:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        assert (await desk.ask("/receipts/gone/s3cret-t0ken"))[0] == 404
+    assert "s3cret-t0ken" not in str(lines)
+
+
 def test_the_address_that_a_provider_is_told() -> None:
     assert addresses.receipts("https://sms.example/gw/", "my co") == "https://sms.example/gw/receipts/my%20co"
     assert addresses.receipts("", "company") == ""
