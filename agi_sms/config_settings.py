@@ -106,14 +106,6 @@ def _listen(value: str) -> str:
     return value
 
 
-def _host(listen: str) -> str:
-    return listen.rpartition(":")[0].strip("[]")
-
-
-def _port(listen: str) -> int:
-    return int(listen.rpartition(":")[2])
-
-
 def _public_url(value: str) -> str:
     if value and not re.fullmatch(r"https?://[A-Za-z0-9._\[\]:-]+(?:/[^?# ]*)?", value):
         raise ValueError("must be an address such as https://sms.example, without user, query and fragment")
@@ -256,21 +248,27 @@ class Health(Model):
     break_for: Annotated[durations.Duration, _BREAK] = timedelta(seconds=30)
 
 
-class Receipts(Model):
-    """Where providers report what became of messages; `public_url` is how they reach it."""
+class Listening(Model):
+    """A port of the gateway's."""
 
-    listen: Listen = "127.0.0.1:8090"
-    public_url: Annotated[str, pydantic.AfterValidator(_public_url)] = ""
+    listen: Listen
 
     @property
     def host(self) -> str:
         """The address alone, an IPv6 one without its brackets."""
-        return _host(self.listen)
+        return self.listen.rpartition(":")[0].strip("[]")
 
     @property
     def port(self) -> int:
         """The port alone."""
-        return _port(self.listen)
+        return int(self.listen.rpartition(":")[2])
+
+
+class Receipts(Listening):
+    """Where providers report what became of messages; `public_url` is how they reach it."""
+
+    listen: Listen = "127.0.0.1:8090"
+    public_url: Annotated[str, pydantic.AfterValidator(_public_url)] = ""
 
 
 class Spool(Model):
@@ -288,20 +286,10 @@ class Log(Model):
     reveal: Switch = False
 
 
-class Metrics(Model):
+class Metrics(Listening):
     """Where Prometheus may ask."""
 
     listen: Listen = "127.0.0.1:9464"
-
-    @property
-    def host(self) -> str:
-        """The address alone, an IPv6 one without its brackets."""
-        return _host(self.listen)
-
-    @property
-    def port(self) -> int:
-        """The port alone."""
-        return _port(self.listen)
 
 
 class ContentHosts(Model):

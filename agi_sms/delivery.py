@@ -24,8 +24,6 @@ WORDS = rounds.Words(
 MARGIN = timedelta(seconds=60)  # a lease outlasts the longest send by this
 BUSY = "busy"  # the code of an outcome: we had no place or turn for it within its time
 PROBED = timedelta(seconds=1)  # until a message that met a probe under way is looked at again
-
-
 MOVES = 50  # messages of a provider that is left alone, looked at in one round
 
 
@@ -189,13 +187,13 @@ class Delivery(rounds.Worker):
             metrics.fault("provider")
             return message.Uncertain(detail=f"{type(error).__name__} in the provider's code")
 
+    # --- health -----------------------------------------------------------------------------------------------
+
     def _forget(self, terms: Terms) -> None:
         """What was learned of a provider that a reload replaced says nothing of the new one."""
         for name in [name for name, (one, _) in self._health.items() if terms.providers.get(name) is not one]:
             del self._health[name]
             self._count_broken()
-
-    # --- health -----------------------------------------------------------------------------------------------
 
     def _breaker(self, name: str, terms: Terms) -> breaker.Breaker:
         provider = terms.providers[name]

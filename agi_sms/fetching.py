@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from agi_sms import breaker, errors, message, metrics, node, numbers, ports, resolution, rounds
+from agi_sms import breaker, errors, message, metrics, node, numbers, ports, resolution, rounds, text
 from agi_sms.message import Reason, Status
 
 log = structlog.get_logger(__name__)
@@ -239,8 +239,7 @@ class Fetching(rounds.Worker):
             after = until - self._clock()
             end = f"{until.astimezone():%H:%M:%S}"  # in the zone of the machine, as the history is shown
         last = "" if host.last is None else f"; the last: {host.last.detail or host.last.reason}"
-        count = host.breaker.count
-        detail = f"left alone until {end} after {count} fault{'' if count == 1 else 's'} in a row{last}"
+        detail = f"left alone until {end} after {text.counted(host.breaker.count, 'fault')} in a row{last}"
         detail = detail[: message.LONGEST_DETAIL]
         return ports.NoAnswer(reason=Reason.CONTENT_UNREACHABLE, detail=detail, again=again, after=after, asked=False)
 

@@ -25,8 +25,11 @@ def hidden(char: str) -> bool:
 
 
 def _shown(char: str, keep: str) -> str:
-    if char in keep or not hidden(char):
-        return char
+    return char if char in keep or not hidden(char) else escaped(char)
+
+
+def escaped(char: str) -> str:
+    r"""One character written out, as in `\x1b`."""
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
 

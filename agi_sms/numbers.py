@@ -11,6 +11,7 @@ from agi_sms import errors
 
 WORLD = "001"  # the region of numbers that belong to no country: +870, +881, +979, ...
 LONGEST = 40  # characters looked at; E.164 has 15 digits, people add separators
+_KEYPAD = frozenset("+0123456789*#")
 _SEPARATORS = re.compile(r"[\s\-./()\u2010-\u2015\u2212]")
 _DIGITS = re.compile(r"\+?[0-9]+")
 _VALIDATION = phonenumbers.ValidationResult
@@ -71,6 +72,11 @@ class Number:
     e164: str
     kind: Kind
     region: str
+
+
+def keyed(text: str) -> str:
+    """What of a text a telephone's keypad has."""
+    return "".join(c for c in text if c in _KEYPAD)
 
 
 def known_region(region: str) -> bool:

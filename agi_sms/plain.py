@@ -1,15 +1,16 @@
 """Words, times and strangers' texts as the command line writes them."""
 
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+
+from agi_sms import harmless
 
 
 def safe(value: str) -> str:
     """A stranger's text with nothing in it that could move a terminal's cursor."""
-    return "".join(c if c.isprintable() or c == "\n" else _escaped(ord(c)) for c in value)
-
-
-def _escaped(code: int) -> str:
-    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+    return "".join(c if c.isprintable() or c == "\n" else harmless.escaped(c) for c in value)
 
 
 def local(at: datetime | None, *, precise: bool = False) -> str:
@@ -26,3 +27,12 @@ def said(code: str, detail: str) -> str:
         return code or detail
     begins = [word.strip(".,:;").casefold() for word in detail.split()[:3]]
     return detail if code.casefold() in begins else f"{code}{'' if code.isdecimal() else ':'} {detail}"
+
+
+def as_csv(fields: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
+    """CSV with a header."""
+    out = io.StringIO()
+    writer = csv.DictWriter(out, fields, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

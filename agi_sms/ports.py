@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta, tzinfo
 from types import MappingProxyType
-from typing import Protocol, overload
+from typing import Protocol
 
 from agi_sms import call, message, node, numbers
 from agi_sms.message import Message, Status
@@ -415,10 +415,6 @@ class Outbox(Protocol):
     async def recover(self) -> Recovery:
         """Void every lease of an earlier run of this gateway."""
 
-    @overload
-    async def claim(self, *, limit: int, lease: timedelta) -> list[Lease]: ...
-
-    @overload
     async def claim(
         self,
         *,
@@ -431,11 +427,8 @@ class Outbox(Protocol):
 
         At most `free[provider]` for each provider, and no more than its rate has room for; one that `free` does not
         name has no place. Messages of providers that are not `known` (None: those that `free` names) are of
-        provider "". `limit` takes whatever the provider.
+        provider "".
         """
-
-    async def next_due(self) -> datetime | None:
-        """When the next message may be claimed, None where none is waiting."""
 
     async def begin(self, lease: Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
         """Commit an attempt before its bytes leave; its id, or None where the lease is lost.

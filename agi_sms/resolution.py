@@ -112,15 +112,9 @@ def rewritten(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> por
             detail=_why(written, target),
             asked=False,
         )
-    return ports.Resolution(
-        state=ContentState.ANSWERED,
-        status=Status.SCHEDULED,
-        text=written.text,
-        encoding=written.encoding,
-        segments=written.segments,
-        detail="not asked: meanwhile the node has a text of its own",
-        asked=False,
-    )
+    detail = "not asked: meanwhile the node has a text of its own"
+    base = ports.Resolution(state=ContentState.ANSWERED, status=Status.SCHEDULED, detail=detail, asked=False)
+    return _with_text(base, written)
 
 
 # --- what the answer wishes -------------------------------------------------------------------------------------

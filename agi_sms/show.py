@@ -1,7 +1,5 @@
 """What the command line prints about messages: tables for people, JSON and CSV for machines."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -131,12 +129,7 @@ def history_json(messages: Iterable[message.Message]) -> str:
 
 def history_csv(messages: Iterable[message.Message]) -> str:
     """CSV with a header; a cell that a spreadsheet would run as a formula gets an apostrophe in front."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    for one in messages:
-        writer.writerow({name: _inert(value) for name, value in _row(one).items()})
-    return out.getvalue()
+    return plain.as_csv(FIELDS, ({name: _inert(value) for name, value in _row(one).items()} for one in messages))
 
 
 def _inert(value: object) -> object:

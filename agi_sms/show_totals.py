@@ -1,13 +1,11 @@
 """What messages come to, by node, day and currency: a table for people, JSON and CSV for machines."""
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 
 from rich import box, table
 
-from agi_sms import message, ports, prices
+from agi_sms import message, plain, ports, prices
 
 FIELDS = ("node", "day", "currency", "messages", "segments", "cost")
 
@@ -25,11 +23,7 @@ def as_json(totals: Iterable[ports.Total]) -> str:
 
 def as_csv(totals: Iterable[ports.Total]) -> str:
     """CSV with a header."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, FIELDS, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(_row(one) for one in totals)
-    return out.getvalue()
+    return plain.as_csv(FIELDS, map(_row, totals))
 
 
 def as_table(totals: Sequence[ports.Total]) -> table.Table:

@@ -8,7 +8,6 @@ from agi_sms.message import Reason
 
 _LARGEST_SEGMENT = 640  # characters, those included that plain letters leave out
 _RAW = 40  # characters kept of what could not be read as a number
-_KEYS = frozenset("+0123456789*#")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +58,10 @@ def write(
         for plain in dict.fromkeys((target.transliterate, True)):
             written = _write(lambda name=name: body(name), target, plain=plain)  # type: ignore[misc]
             if written.reason is None:
-                why = first.fault or f"with it the text makes {_segments(first)}, more than max_segments"
+                why = (
+                    first.fault
+                    or f"with it the text makes {text.counted(first.segments, 'segment')}, more than max_segments"
+                )
                 return replace(written, ignored="" if name == at.caller_name else f"caller_name is left out: {why}")
     return first
 
@@ -79,7 +81,7 @@ def readable(raw: str, rules: numbers.Rules) -> str:
         return numbers.read(raw, rules).e164
     except errors.NumberError:
         # whatever else is in it, a caller wrote, and it would go out in the operator's name
-        return "".join(c for c in raw if c in _KEYS)[:_RAW]
+        return numbers.keyed(raw)[:_RAW]
 
 
 def _write(body: Callable[[], str], target: node.Node, *, plain: bool) -> Written:
@@ -98,7 +100,3 @@ def _write(body: Callable[[], str], target: node.Node, *, plain: bool) -> Writte
     elif sized.segments > target.max_segments:
         reason = Reason.TOO_LONG
     return Written(text=sized.text, encoding=sized.encoding, segments=sized.segments, reason=reason)
-
-
-def _segments(written: Written) -> str:
-    return f"{written.segments} segment{'' if written.segments == 1 else 's'}"

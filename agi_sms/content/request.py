@@ -19,7 +19,6 @@ from agi_sms.content.settings import NumberFormat, Structure
 TIMESTAMP, SIGNATURE, TEST = "Agi-Sms-Timestamp", "Agi-Sms-Signature", "Agi-Sms-Test"
 MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-_KEYS = frozenset("+0123456789*#")
 _FORM = "application/x-www-form-urlencoded"
 _ACCEPT = {
     Structure.TEXT: "text/plain",
@@ -168,7 +167,7 @@ class Builder:
         try:
             number = numbers.read(raw, question.rules)
         except errors.NumberError:
-            plain = "".join(c for c in raw[: numbers.LONGEST] if c in _KEYS)
+            plain = numbers.keyed(raw[: numbers.LONGEST])
             return plain if form is NumberFormat.E164 else plain.removeprefix("+")
         if form is NumberFormat.NATIONAL and number.region == question.rules.region:
             return _national(number.e164)

@@ -107,12 +107,6 @@ def _attempt(raw: sqlite3.Connection, row: sqlite3.Row) -> ports.Attempt:
     )
 
 
-def next_due(raw: sqlite3.Connection) -> datetime | None:
-    """When claim() may next find something: a message that is due, or a lease that ran out."""
-    found = [raw.execute(SQL[name]).fetchone() for name in ("next_due", "next_lapse")]
-    return min((rows.from_ms(row["at"]) for row in found if row is not None), default=None)
-
-
 def stats(raw: sqlite3.Connection) -> dict[message.Status, int]:
     counted = {message.Status(row["status"]): int(row["n"]) for row in raw.execute(SQL["stats"])}
     return {status: counted.get(status, 0) for status in message.Status}

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Self, TypeVar, overload
+from typing import Self, TypeVar
 
 import structlog
 
@@ -142,10 +142,6 @@ class SqliteOutbox:
                 size = found.rescheduled + found.uncertain
         return ports.Recovery(rescheduled=rescheduled, uncertain=uncertain)
 
-    @overload
-    async def claim(self, *, limit: int, lease: timedelta) -> list[ports.Lease]: ...
-
-    @overload
     async def claim(
         self,
         *,
@@ -153,20 +149,8 @@ class SqliteOutbox:
         known: Collection[str] | None = None,
         rates: Mapping[str, Rate] = _NO_RATES,
         lease: timedelta,
-    ) -> ports.ClaimRound: ...
-
-    async def claim(
-        self,
-        *,
-        lease: timedelta,
-        limit: int = 0,
-        free: Mapping[str, int] | None = None,
-        known: Collection[str] | None = None,
-        rates: Mapping[str, Rate] = _NO_RATES,
-    ) -> list[ports.Lease] | ports.ClaimRound:
+    ) -> ports.ClaimRound:
         """About `work.CHUNK` at once; where there are more, `next_at` is past."""
-        if free is None:
-            return await self._claim_any(limit, lease)
         places, names, most = dict(free), frozenset(free if known is None else known), dict(rates)
         while True:
             found = await self._claim(
@@ -177,16 +161,6 @@ class SqliteOutbox:
             )
             if not found.more:
                 return found.round
-
-    async def _claim_any(self, limit: int, lease: timedelta) -> list[ports.Lease]:
-        while limit > 0:
-            found = await self._claim(
-                lambda raw: work.claim(raw, now=self._clock(), run=self._run, most=limit, lease=lease),
-                lambda found: self._undo(found.leases),
-            )
-            if not found.more:
-                return list(found.leases)
-        return []
 
     def _undo(self, leases: Iterable[ports.Lease]) -> Iterable[Work[bool]]:
         now = self._clock()
@@ -206,9 +180,6 @@ class SqliteOutbox:
         for undoing in undo(answer.result()):
             with contextlib.suppress(errors.OutboxError):  # closing: recover() finds it
                 self._writer.submit(undoing).add_done_callback(_seen)
-
-    async def next_due(self) -> datetime | None:
-        return await self._read(history.next_due)
 
     async def begin(self, lease: ports.Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
         return await self._writer.submit(

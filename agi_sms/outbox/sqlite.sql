@@ -98,15 +98,6 @@ UPDATE messages SET status = 'expired', reason = 'too_old' WHERE id IN (
 -- name: forget_counters
 DELETE FROM counters WHERE rowid IN (SELECT rowid FROM counters WHERE window_end <= :now LIMIT :most);
 
--- name: due
-SELECT {columns},
-    (SELECT provider FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_provider,
-    (SELECT ended_at FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_ended,
-    (SELECT count(*) FROM attempts WHERE message_id = m.id AND n > m.attempts_before AND outcome = 'retry') AS refusals
-FROM messages m INDEXED BY messages_due JOIN activations a ON a.id = m.activation_id
-WHERE m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
-ORDER BY m.due_at, m.id LIMIT :most;
-
 -- name: providers_to_come
 -- From provider to provider through the index: what one of them has waiting is not read.
 WITH RECURSIVE pending (provider) AS (
@@ -147,10 +138,6 @@ WHERE provider = :provider AND started_at > :since AND started_at <= :now ORDER 
 UPDATE messages SET lease_before = status, status = 'sending', lease_token = :token, lease_until = :until,
     claims = claims + 1
 WHERE id = :message_id;
-
--- name: next_due
-SELECT due_at AS at FROM messages INDEXED BY messages_due WHERE status IN ('scheduled', 'uncertain') AND due_at IS NOT NULL
-ORDER BY due_at LIMIT 1;
 
 -- name: next_lapse
 SELECT lease_until AS at FROM messages INDEXED BY messages_leased WHERE status = 'sending' ORDER BY lease_until LIMIT 1;

@@ -1,8 +1,7 @@
-"""Inside the transactions of delivery: claim, begin, finish, and what becomes of leases that ran out."""
+"""Inside the transactions of delivery: take, begin, finish, and what becomes of leases that ran out."""
 
 import secrets
 import sqlite3
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,22 +11,6 @@ from agi_sms.outbox import queries, receipts, rows
 SQL = queries.load("sqlite")
 MOST_CLAIMS = 10  # in a row without an attempt or a decision; after that the message is held
 CHUNK = 250  # rows in one transaction, so that admissions do not wait
-
-
-@dataclass(frozen=True, kw_only=True)
-class Round:
-    """What one transaction of claim() came to; `more`: there was so much to tidy up that it took nothing."""
-
-    leases: tuple[ports.Lease, ...] = ()
-    more: bool = False
-
-
-def claim(raw: sqlite3.Connection, *, now: datetime, run: str, most: int, lease: timedelta) -> Round:
-    """Take what is due, whatever its provider."""
-    if tidy(raw, now):
-        return Round(more=True)
-    due = raw.execute(SQL["due"], {"now": rows.to_ms(now), "most": min(most, CHUNK)}).fetchall()
-    return Round(leases=tuple(leased for row in due if (leased := take(raw, row, now, run, lease))))
 
 
 def tidy(raw: sqlite3.Connection, now: datetime) -> bool:

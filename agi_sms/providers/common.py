@@ -7,10 +7,8 @@ from typing import Annotated
 import pydantic
 
 from agi_sms import durations, ports, prices, rates
-from agi_sms import harmless as _harmless
 
 LONGEST_TIMEOUT = timedelta(minutes=5)
-harmless, hidden, clipped = _harmless.harmless, _harmless.hidden, _harmless.clipped
 
 
 def _timeout(value: timedelta) -> timedelta:

@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from agi_sms import message, ports
+from agi_sms import harmless, message, ports
 from agi_sms.providers import common, writer
 
 
@@ -140,7 +140,7 @@ def record(submission: ports.Submission, now: datetime) -> bytes:
     }
     line = json.dumps(fields, ensure_ascii=False)
     if not line.isprintable():
-        line = "".join(_escaped(c) if common.hidden(c) else c for c in line)
+        line = "".join(_escaped(c) if harmless.hidden(c) else c for c in line)
     return f"{line}\n".encode()
 
 

@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import abc
 
-from agi_sms import errors, http_client, message, ports
-from agi_sms.providers import common, http_answer, http_mask, http_request, http_settings, receipts
+from agi_sms import errors, harmless, http_client, message, ports
+from agi_sms.providers import http_answer, http_mask, http_request, http_settings, receipts
 
 log = structlog.get_logger(__name__)
 
@@ -109,7 +109,7 @@ class HttpProvider:
         await self._client.close()
 
     def _words(self, text: str, hide: http_mask.TextMask) -> str:
-        return common.clipped(hide(self._mask(text)))
+        return harmless.clipped(hide(self._mask(text)))
 
 
 _BUG = "a bug in the HTTP provider, or in the library below it"

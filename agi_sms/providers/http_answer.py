@@ -17,8 +17,7 @@ from xml.etree.ElementTree import Element
 import pydantic
 import regex
 
-from agi_sms import http_body, message
-from agi_sms.providers import common
+from agi_sms import harmless, http_body, message
 
 LARGEST = 64 * 1024  # bytes of an answer that are looked at
 _SEEN_BY_REGEX = 4096  # characters
@@ -248,8 +247,8 @@ class Reader:
             then, why = Then.UNCERTAIN, why or "the answer holds no id"
         detail = "; ".join(filter(None, [why, self._said(content)]))
         outcome = message.Outcome(
-            code=common.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
-            detail=common.clipped(mask(self._mask(detail))),
+            code=harmless.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
+            detail=harmless.clipped(mask(self._mask(detail))),
         )
         return _outcome(then, outcome, ids, http_body.retry_after(raw.headers.get("Retry-After", ""), now))
 
@@ -314,7 +313,7 @@ def _outcome(then: Then, said: message.Outcome, ids: tuple[str, ...], after: tim
         case Then.ACCEPT:
             return message.Accepted(code=code, detail=detail, ids=ids)
         case Then.DUPLICATE:
-            return message.Accepted(code=code, detail=common.clipped(f"duplicate: {detail}"), ids=ids)
+            return message.Accepted(code=code, detail=harmless.clipped(f"duplicate: {detail}"), ids=ids)
         case Then.RETRY:
             return message.Retry(code=code, detail=detail, after=after)
         case Then.UNCERTAIN:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import yarl
 
 import agi_sms
-from agi_sms import errors, http_client, http_words, ports
-from agi_sms.providers import common, templates
+from agi_sms import errors, harmless, http_client, http_words, ports
+from agi_sms.providers import templates
 
 if TYPE_CHECKING:
     from agi_sms.providers import http_settings
@@ -96,7 +96,7 @@ class Builder:
         if kind:
             lines["Content-Type"] = kind
         for name, text in self._pairs(self._headers, values) + self._pairs(self._auth_header, values):
-            if any(common.hidden(c) for c in text):
+            if any(harmless.hidden(c) for c in text):
                 raise Unsendable(f"headers.{name}: the value holds a line break or a control character")
             for same in [known for known in lines if known.lower() == name.lower()]:
                 del lines[same]

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from agi_sms import errors, http_words
+from agi_sms import errors, harmless, http_words
 from agi_sms.providers import common, http_answer, http_request, receipts, templates
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,}")
@@ -43,7 +43,7 @@ def _header_name(name: str) -> str:
 
 
 def _header_value(source: str) -> str:
-    if any(common.hidden(c) for c in source):
+    if any(harmless.hidden(c) for c in source):
         raise ValueError("a header's value must be one line without control characters")
     return _template(source)
 

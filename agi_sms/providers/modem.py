@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeVar
 import pydantic
 import structlog
 
-from agi_sms import durations, errors, http_client, message, metrics, ports, segments
+from agi_sms import durations, errors, harmless, http_client, message, metrics, ports, segments
 from agi_sms.message import Status
 from agi_sms.providers import common
 
@@ -159,10 +159,10 @@ class ModemProvider:
         good = event.get("success") == "1" or event.get("status", "").lower() == "sent"
         receipt = ports.Receipt(
             provider_id="",
-            ref=common.clipped(ref),
+            ref=harmless.clipped(ref),
             state=(Status.DELIVERED if delivered else Status.ACCEPTED) if good else Status.FAILED,
-            raw=common.clipped(" ".join(f"{key}={value}" for key, value in sorted(event.items()))),
-            code=common.clipped(event.get("report", "") or event.get("status", "")),
+            raw=harmless.clipped(" ".join(f"{key}={value}" for key, value in sorted(event.items()))),
+            code=harmless.clipped(event.get("report", "") or event.get("status", "")),
             detail="" if good else "the phone did not get it" if delivered else "the modem did not send it",
         )
         try:

@@ -8,7 +8,7 @@ import io
 import os
 from typing import Literal
 
-from agi_sms import message, ports
+from agi_sms import harmless, message, ports
 from agi_sms.providers import common, writer
 
 STDOUT = 1
@@ -66,18 +66,18 @@ def _columns(fd: int) -> int:
 
 
 def _facts(submission: ports.Submission) -> tuple[str, str, str]:
-    sender = common.clipped(submission.sender) or "(default sender)"
+    sender = harmless.clipped(submission.sender) or "(default sender)"
     count = submission.segments
     size = f"{submission.encoding.upper()}, {count} segment{'' if count == 1 else 's'}"
     again = f", attempt {submission.attempt}" if submission.attempt > 1 else ""
-    rest = f"node {common.clipped(submission.node)}, {size}, {common.clipped(submission.ref)}{again}"
-    return sender, common.clipped(submission.to), rest
+    rest = f"node {harmless.clipped(submission.node)}, {size}, {harmless.clipped(submission.ref)}{again}"
+    return sender, harmless.clipped(submission.to), rest
 
 
 def plain(submission: ports.Submission) -> str:
     """The message as lines, for a pipe or a log."""
     sender, to, rest = _facts(submission)
-    lines = common.harmless(submission.text, keep="\n").split("\n")
+    lines = harmless.harmless(submission.text, keep="\n").split("\n")
     return "\n".join([f"SMS {sender} -> {to} ({rest})", *(f"  | {line}" for line in lines), ""])
 
 
@@ -88,7 +88,7 @@ def panel(submission: ports.Submission, columns: int) -> str:
     sender, to, rest = _facts(submission)
     head = text.Text.assemble(("SMS  ", "bold"), (sender, "cyan"), " → ", (to, "bold green"))
     shown = panel.Panel(
-        text.Text(common.harmless(submission.text, keep="\n")),
+        text.Text(harmless.harmless(submission.text, keep="\n")),
         title=head,
         title_align="left",
         subtitle=text.Text(rest, "dim"),

@@ -14,8 +14,8 @@ from xml.etree.ElementTree import Element
 
 import pydantic
 
-from agi_sms import errors, http_body, message, ports
-from agi_sms.providers import common, http_answer, signatures
+from agi_sms import errors, harmless, http_body, message, ports
+from agi_sms.providers import http_answer, signatures
 
 LONGEST_RAW = 2000  # characters of a receipt that are kept for people
 _MOST = 500  # receipts in one notice
@@ -239,9 +239,9 @@ class Reader:
             provider_id=ids["id"],
             ref=ids["ref"],
             state=state or message.Status.ACCEPTED,
-            raw=common.harmless(self._mask(raw))[:LONGEST_RAW],
-            code=common.clipped(found["code"] or said, 100),
-            detail=common.clipped(self._mask(detail)),
+            raw=harmless.harmless(self._mask(raw))[:LONGEST_RAW],
+            code=harmless.clipped(found["code"] or said, 100),
+            detail=harmless.clipped(self._mask(detail)),
         )
 
 

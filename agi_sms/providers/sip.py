@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from agi_sms import errors, http_client, message, ports, segments
+from agi_sms import errors, harmless, http_client, message, ports, segments
 from agi_sms.providers import common, templates
 
 _NUMBER = re.compile(r"\+?[0-9]{1,20}")
@@ -82,7 +82,7 @@ class SipProvider:
         try:
             to, sender = self._to.render(values), self._from.render(values)
         except errors.TextError as error:
-            return message.Rejected(code="settings", detail=common.clipped(str(error)))
+            return message.Rejected(code="settings", detail=harmless.clipped(str(error)))
         if not _TO.fullmatch(to):
             return message.Rejected(code="to", detail="no SIP address can be made of this recipient")
         with self._under_way:
@@ -98,7 +98,7 @@ class SipProvider:
                 return message.Accepted(code=outcome.code, ids=(f"{self.name}-{submission.ref}-{submission.attempt}",))
             case message.Retry(code="refused"):  # whatever the number: no such endpoint, no transport
                 detail = f"Asterisk could not send it ({outcome.detail}): see its log; is {to.split('/')[0]} right?"
-                return message.ProviderDown(code=outcome.code, detail=common.clipped(detail))
+                return message.ProviderDown(code=outcome.code, detail=harmless.clipped(detail))
         return outcome
 
     async def close(self) -> None:

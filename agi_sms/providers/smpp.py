@@ -11,9 +11,8 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 
-from agi_sms import durations, http_words, message, ports
+from agi_sms import durations, harmless, http_words, message, ports
 from agi_sms.providers import (
-    common,
     http_mask,
     smpp_concatenation,
     smpp_inbox,
@@ -169,7 +168,7 @@ class SmppProvider:
             session.end("the SMSC says that we are not bound")
         said = smpp_pdus.printable(tlvs.get(smpp_pdus.Tlv.STATUS_TEXT, b"").split(b"\0")[0])
         if said:
-            said = common.clipped(http_mask.TextMask(text)(self._mask.clipped(said)))
+            said = harmless.clipped(http_mask.TextMask(text)(self._mask.clipped(said)))
         return smpp_outcomes.outcome(answer.status, self._settings.codes, said)
 
     def _busy(self) -> message.ProviderDown:
@@ -221,4 +220,4 @@ def _begun(outcome: message.Outcome, ids: list[str], taken: int, total: int) -> 
     """What a text comes to of which some segments were taken and one was not, or perhaps not."""
     named = f" ({', '.join(ids)})" if ids else ""
     detail = f"{taken} of {total} segments were taken{named}, then: {outcome.detail}"
-    return message.Uncertain(code=outcome.code, detail=common.clipped(detail))
+    return message.Uncertain(code=outcome.code, detail=harmless.clipped(detail))

@@ -10,9 +10,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from agi_sms import ports
+from agi_sms import harmless, ports
 from agi_sms.message import Status
-from agi_sms.providers import common
 from agi_sms.providers.smpp_pdus import Short, Tlv, printable
 
 UDHI = 0x40
@@ -92,9 +91,9 @@ def read(short: Short, ids: ReceiptId) -> ports.Receipt | Nameless:
         provider_id=ids.receipted(name),
         ref="",
         state=_state(word),
-        raw=common.clipped(told, _LONGEST_RAW) or common.clipped(f"id:{name} stat:{word}", _LONGEST_RAW),
+        raw=harmless.clipped(told, _LONGEST_RAW) or harmless.clipped(f"id:{name} stat:{word}", _LONGEST_RAW),
         code=_error(short, fields.get("err", "")),
-        detail=common.clipped(word, 40),
+        detail=harmless.clipped(word, 40),
     )
 
 
@@ -107,7 +106,7 @@ def _state(word: str) -> Status:
 def _error(short: Short, said: str) -> str:
     """The SMSC's error code, else the network's (type and code, 5.3.2.31); empty for zero."""
     if said.strip("0"):
-        return common.clipped(said, 40)
+        return harmless.clipped(said, 40)
     network = short.tlvs.get(Tlv.NETWORK_ERROR, b"")
     if len(network) == 3 and any(network[1:]):
         return f"{network[0]}/{int.from_bytes(network[1:], 'big')}"

@@ -47,7 +47,7 @@ async def claim(path: str) -> None:
     outbox = await sqlite.SqliteOutbox.open(Path(path), clock=CLOCK)
     say("ready")
     sys.stdin.readline()
-    while leases := await outbox.claim(limit=3, lease=timedelta(minutes=1)):
+    while leases := await stores.claim(outbox, 3, timedelta(minutes=1)):
         for lease in leases:
             say(lease.message.id)
     await outbox.close()
@@ -56,7 +56,7 @@ async def claim(path: str) -> None:
 async def attempt(path: str) -> None:
     """Claim everything, begin an attempt on all but one, and wait to be killed."""
     outbox = await sqlite.SqliteOutbox.open(Path(path), clock=CLOCK, owner=True)
-    leases = await outbox.claim(limit=100, lease=timedelta(hours=1))
+    leases = await stores.claim(outbox, 100, timedelta(hours=1))
     for lease in leases[1:]:
         await outbox.begin(lease, "main")
     say(leases[0].message.id)

@@ -1,9 +1,7 @@
 """A fetching over the real outbox, with content sources that answer by a script: what its tests share."""
 
 import asyncio
-import contextlib
-import sqlite3
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -163,20 +161,6 @@ class Rig:
                 return story
         except TimeoutError:
             raise AssertionError(f"never came to that: {await self.story(message_id)}") from None
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(DEADLINE):
-        while not condition():  # noqa: ASYNC110 - nothing tells of these
-            await asyncio.sleep(0.005)
-
-
-@contextlib.contextmanager
-def held(path: Path) -> Iterator[None]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.execute("BEGIN IMMEDIATE")
-        yield
-        raw.execute("ROLLBACK")
 
 
 def requests(result: str) -> float:

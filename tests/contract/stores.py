@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -174,6 +175,28 @@ def waiting(clock: testing.FixedClock, recipient: str = "+48600100200", **change
     return draft(clock, recipient, **({"status": message.Status.WAITING, "text": None, "segments": 0} | changed))
 
 
+@contextlib.contextmanager
+def connection(path: Path) -> Iterator[sqlite3.Connection]:
+    """To look into a database from outside."""
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
+        raw.row_factory = sqlite3.Row
+        yield raw
+
+
+async def claim(outbox: ports.Outbox, limit: int, lease: timedelta) -> list[ports.Lease]:
+    """Take what is due, whatever its provider."""
+    return list((await outbox.claim(free={"": limit}, known=(), lease=lease)).leases)
+
+
+async def next_due(outbox: ports.Outbox) -> datetime | None:
+    """When claim() may next find something; what it finds now is given back."""
+    found = await outbox.claim(free={"": 9}, known=(), lease=MINUTE)
+    for lease in found.leases:
+        assert await outbox.settle(lease, lease.undone)
+    due = [lease.message.due_at for lease in found.leases]
+    return min([at for at in (*due, found.next_at) if at is not None], default=None)
+
+
 async def ask(
     outbox: ports.Outbox,
     visit: str,
@@ -229,7 +252,7 @@ async def content(outbox: ports.Outbox, message_id: str) -> ports.ContentStory |
 
 
 async def claim_one(outbox: ports.Outbox, lease: timedelta = MINUTE) -> ports.Lease:
-    [found] = await outbox.claim(limit=1, lease=lease)
+    [found] = await claim(outbox, 1, lease)
     return found
 
 

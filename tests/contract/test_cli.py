@@ -26,7 +26,7 @@ from click.testing import CliRunner, Result
 
 from agi_sms import cli, cli_shared, clock, message, ports
 from agi_sms.outbox import sqlite
-from tests.contract import peer
+from tests.contract import peer, stores
 
 DONE, NOT_DONE, MISTAKES, UNUSABLE = 0, 1, 2, 3
 TREE: dict[str, Any] = {
@@ -82,7 +82,7 @@ class Shell:
 
         async def claim() -> None:
             box = await sqlite.SqliteOutbox.open(self.database, clock=clock.now)
-            await box.claim(limit=100, lease=timedelta(hours=1))
+            await stores.claim(box, 100, timedelta(hours=1))
             await box.close()
 
         asyncio.run(claim())

@@ -350,7 +350,9 @@ async def test_what_a_person_retries_is_sent_now(rig: Rig) -> None:
 # --- the outbox is away -----------------------------------------------------------------------------------------
 
 
-async def test_a_result_is_recorded_however_long_the_outbox_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+@contextlib.asynccontextmanager
+async def result_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, list[Exception]]]:
+    """The provider has accepted, and another process holds the database; how often it was refused."""
     provider = FakeProvider("a")
     provider.gate.clear()
     rig.start(provider)
@@ -369,10 +371,16 @@ async def test_a_result_is_recorded_however_long_the_outbox_is_away(rig: Rig, mo
     monkeypatch.setattr(rig.box, "finish", noting)
     with held(rig.path):
         provider.gate.set()
+        await until(lambda: len(refused) >= 1)
+        yield one, refused
+
+
+async def test_a_result_is_recorded_however_long_the_outbox_is_away(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with result_that_waits(rig, monkeypatch) as (one, refused):
         await until(lambda: len(refused) >= 2)
     await rig.comes_to(one, Status.ACCEPTED, attempts=1)
     assert all(isinstance(error, errors.OutboxBusy) for error in refused)
-    assert len(provider.submissions) == 1
+    assert len(cast(FakeProvider, rig.providers["a"]).submissions) == 1
 
 
 async def test_sending_goes_on_when_the_outbox_answers_again(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -383,7 +391,7 @@ async def test_sending_goes_on_when_the_outbox_answers_again(rig: Rig, monkeypat
 
     async def noting(**values: Any) -> ports.ClaimRound:
         try:
-            return cast(ports.ClaimRound, await claim(**values))
+            return await claim(**values)
         except errors.OutboxError as error:
             refused.append(error)
             raise
@@ -434,31 +442,6 @@ async def test_drain_gives_up_and_the_next_start_knows(rig: Rig) -> None:
         assert doubtful.reason is Reason.CRASHED
     finally:
         await rig.box.close()
-
-
-@contextlib.asynccontextmanager
-async def result_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[tuple[str, list[Exception]]]:
-    """The provider has accepted, and another process holds the database; how often it was refused."""
-    provider = FakeProvider("a")
-    provider.gate.clear()
-    rig.start(provider)
-    [one] = await rig.add()
-    await until(lambda: len(provider.submissions) == 1)
-    refused: list[Exception] = []
-    finish = rig.box.finish
-
-    async def noting(*args: Any, **more: Any) -> bool:
-        try:
-            return await finish(*args, **more)
-        except errors.OutboxError as error:
-            refused.append(error)
-            raise
-
-    monkeypatch.setattr(rig.box, "finish", noting)
-    with held(rig.path):
-        provider.gate.set()
-        await until(lambda: len(refused) >= 1)
-        yield one, refused
 
 
 async def test_a_result_that_is_being_written_when_drains_patience_ends_is_kept(

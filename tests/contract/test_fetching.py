@@ -29,12 +29,11 @@ from tests.contract.fetches import (
     Rig,
     asking,
     events,
-    held,
     make_node,
     requests,
     rig,
-    until,
 )
+from tests.contract.sends import held, until
 
 __all__ = ["rig"]
 

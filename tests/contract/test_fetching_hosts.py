@@ -27,8 +27,8 @@ from tests.contract.fetches import (
     make_node,
     requests,
     rig,
-    until,
 )
+from tests.contract.sends import until
 
 __all__ = ["rig"]
 

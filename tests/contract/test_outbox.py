@@ -92,7 +92,7 @@ async def test_a_visit_is_stored_once_and_answered_the_same(outbox_factory: stor
     drafts = [draft(clock, "+1", once=True), draft(clock, "+2", status=S.SKIPPED, reason=R.LANDLINE)]
     batch = await asyncio.gather(*(outbox.admit(activation("v1", clock), drafts) for _ in range(5)))
     assert sorted(one.new for one in batch) == [False] * 4 + [True]
-    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 9, MINUTE)
     await outbox.settle(lease, ports.Decision(status=S.FAILED))
     late = await outbox.admit(activation("v1", clock), drafts)
     assert not late.new
@@ -164,7 +164,7 @@ async def test_limits(outbox_factory: stores.Store, outbox: ports.Outbox) -> Non
     clock.advance(HOUR)
     assert await send("v7", "+1") is R.CAPPED  # that one still
     clock.advance(24 * HOUR)
-    await outbox.claim(limit=1, lease=MINUTE)
+    await stores.claim(outbox, 1, MINUTE)
     assert await send("v8", "+1") is None
     assert await send("w3", "+1") is None  # its call was capped the first time: nothing was sent in it
 
@@ -242,7 +242,7 @@ async def test_what_a_killed_gateway_was_sending(outbox_factory: stores.Store) -
     outbox = await outbox_factory.open(owner=True)
     assert await outbox.recover() == ports.Recovery(rescheduled=1, uncertain=2)
     assert await outbox.recover() == ports.Recovery(rescheduled=0, uncertain=0)
-    leases = await outbox.claim(limit=9, lease=MINUTE)
+    leases = await stores.claim(outbox, 9, MINUTE)
     before = {lease.message.id: lease.status_before for lease in leases}
     assert before.pop(untouched) is S.SCHEDULED
     assert list(before.values()) == [S.UNCERTAIN] * 2
@@ -270,7 +270,7 @@ async def test_two_processes_never_claim_the_same(outbox_factory: stores.Store, 
     with outbox_factory.child("claim") as child:
         assert await child.line() == "ready"
         child.go_on()
-        while leases := await outbox.claim(limit=3, lease=HOUR):
+        while leases := await stores.claim(outbox, 3, HOUR):
             mine += [lease.message.id for lease in leases]
         theirs = [line async for line in child.lines()]
         assert await child.end() == 0
@@ -283,7 +283,7 @@ async def test_admissions_wait_while_another_process_holds_the_database(outbox_f
     with outbox_factory.child("hold") as child:
         assert await child.line() == "held"
         waiting = [asyncio.ensure_future(outbox.admit(activation(f"v{n}", clock), [draft(clock)])) for n in range(20)]
-        claiming = asyncio.ensure_future(outbox.claim(limit=1, lease=HOUR))
+        claiming = asyncio.ensure_future(stores.claim(outbox, 1, HOUR))
         await asyncio.sleep(0)
         waiting[0].cancel()  # its caller has gone on, the call was real all the same
         done, _ = await asyncio.wait([*waiting[1:], claiming], timeout=0.5)  # several busy timeouts

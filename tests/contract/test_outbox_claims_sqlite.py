@@ -1,9 +1,7 @@
 """What only the SQLite outbox has of claims by provider: query plans, and how much of the queues a claim reads."""
 
-import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,6 +10,7 @@ import pytest
 from agi_sms import message, ports
 from agi_sms.outbox import claims, work
 from agi_sms.rates import Rate
+from tests.contract import stores
 from tests.contract.stores import HOUR, MINUTE, admit, attempted
 from tests.contract.test_outbox_sqlite import CLOCK, SQL, opened, plan
 
@@ -30,16 +29,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
-@contextlib.contextmanager
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.row_factory = sqlite3.Row
-        yield raw
-
-
 async def test_no_statement_reads_a_whole_table(path: Path) -> None:
     await (await opened(path)).close()
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for name, index in STATEMENTS.items():
             steps = plan(raw, SQL[name])
             assert index in steps, (name, steps)
@@ -96,7 +88,7 @@ async def test_what_a_dead_provider_has_waiting_costs_another_nothing(path: Path
     await outbox.close()
     rates = DEAD if state == "over its rate" else {}
     efforts = []
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for start, stop in ((0, 20), (20, 10_000)):
             raw.execute("BEGIN")
             copy(raw, dead.message_id, start, stop)
@@ -118,7 +110,7 @@ async def test_many_attempts_of_long_ago_cost_a_rate_nothing(path: Path) -> None
     await admit(outbox, "v1", CLOCK, route=("quick",))
     await outbox.close()
     rates = {"quick": Rate(most=10, window=timedelta(seconds=1))}
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         taken, few, _ = effort(raw, {"quick": 4}, rates)
         assert taken == ["quick"]
         raw.execute(
@@ -137,7 +129,7 @@ async def test_a_claim_is_a_short_transaction(path: Path) -> None:
     outbox = await opened(path)
     models = [(await admit(outbox, name, CLOCK, route=(name,)))[0].message_id for name in ("dead", "quick", "gone")]
     await outbox.close()
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for model in models:
             copy(raw, model, 0, 1000)
         before = raw.total_changes

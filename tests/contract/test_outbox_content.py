@@ -52,7 +52,7 @@ async def test_from_the_call_to_the_text(outbox_factory: stores.Store, outbox: p
     assert (job.activation_id, job.visit, job.tries) == ("act-pbx1-v1", stored.visit, 0)
     assert found.next_at == clock() + MINUTE  # so that a lapsed lease is seen to
     assert await claim_jobs(outbox) == ()
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
     clock.advance(SECOND)
     text = "Zażółć, \ud800 & \U0001f600 " * 60
     resolution = answered(text, encoding=message.Encoding.UCS2, segments=3, code="200", excerpt="ę\udfff" * 2000)
@@ -77,7 +77,7 @@ async def test_from_the_call_to_the_text(outbox_factory: stores.Store, outbox: p
         excerpt="ę?" * 1000,
     )
     assert await outbox.claim_content(hosts={}, free={"": 5}, lease=MINUTE) == ports.JobRound()
-    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 9, MINUTE)
     assert lease.message.recipient == "+2"
 
 
@@ -110,7 +110,7 @@ async def test_the_answer_may_change_sender_and_time(outbox_factory: stores.Stor
     assert await outbox.resolve(await claim_job(outbox), answered(sender="Shop\ud800", due_at=late))
     got = await only(outbox)
     assert (got.status, got.sender, got.due_at, got.expires_at) == (S.SCHEDULED, "Shop?", late, late + HOUR)
-    assert await outbox.next_due() == late
+    assert await stores.next_due(outbox) == late
 
 
 async def test_skipped_gives_the_one_per_call_back_and_held_does_not(
@@ -354,5 +354,5 @@ async def test_a_claim_that_is_given_up_gives_back(outbox_factory: stores.Store,
             await claiming
     async with asyncio.timeout(stores.PATIENT):
         while not (jobs := await claim_jobs(outbox, lease=HOUR)):
-            await outbox.next_due()
+            await outbox.history(ports.Query(limit=1))
     assert await outbox.resolve(jobs[0], answered())

@@ -51,7 +51,7 @@ async def test_the_first_who_is_named_takes_its_place(outbox_factory: stores.Sto
     story = await outbox.story(made.message_id)
     assert story is not None
     assert story.message.recipient == "+1"
-    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 9, MINUTE)
     assert lease.message.id == made.message_id
     [found] = await outbox.history(ports.Query(number="+1"))
     assert found.id == made.message_id
@@ -84,7 +84,7 @@ async def test_where_nobody_is_named_it_is_never_sent(
     await ask(outbox, "v1", clock, nameless(clock))
     assert await outbox.resolve(await claim_job(outbox), resolution)
     assert await rows(outbox) == [("", str(status), reason, None)]
-    assert await outbox.claim(limit=9, lease=MINUTE) == []
+    assert await stores.claim(outbox, 9, MINUTE) == []
 
 
 async def test_a_person_has_the_question_repeated(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
@@ -97,7 +97,7 @@ async def test_a_person_has_the_question_repeated(outbox_factory: stores.Store, 
     arrived = job.visit.arrived_at
     late = named(clock, "+1", due_at=arrived, expires_at=arrived + 24 * HOUR)
     assert await outbox.resolve(job, answered("It rains", due_at=arrived + 5 * MINUTE, more=(late,)))
-    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 9, MINUTE)
     assert lease.message.recipient == "+1"
 
 
@@ -111,7 +111,7 @@ async def test_what_a_person_retries_is_not_too_old_for_a_delay_of_the_answers(
     assert await outbox.retry(ports.Query(), "ann") == 1
     job = await claim_job(outbox)
     assert await outbox.resolve(job, answered(due_at=job.visit.arrived_at + 5 * MINUTE))
-    assert len(await outbox.claim(limit=9, lease=MINUTE)) == 1
+    assert len(await stores.claim(outbox, 9, MINUTE)) == 1
 
 
 async def test_one_per_call_counts_for_whom_the_answer_names(

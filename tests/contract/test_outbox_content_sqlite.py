@@ -1,15 +1,14 @@
 """What only the SQLite outbox has of content jobs: the table, its query plans, and how much of it a claim reads."""
 
-import contextlib
 import re
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from agi_sms import message, ports
 from agi_sms.outbox import content, database, queries, rows, work
+from tests.contract import stores
 from tests.contract.stores import MINUTE, ask, claim_job, claim_jobs, only, statuses, unanswered, waiting
 from tests.contract.test_outbox_sqlite import CLOCK, SQL, made, opened, plan
 
@@ -40,18 +39,11 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
-@contextlib.contextmanager
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.row_factory = sqlite3.Row
-        yield raw
-
-
 async def test_a_database_of_the_first_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = queries.migrations()
     with monkeypatch.context() as patch:
         patch.setattr(queries, "migrations", lambda: whole[:1])
-        with connection(path) as raw:
+        with stores.connection(path) as raw:
             database.migrate(raw, path)
             assert raw.execute("SELECT value FROM meta WHERE key = 'schema'").fetchone()[0] == 1
             raw.execute(
@@ -78,7 +70,7 @@ async def test_no_statement_reads_a_whole_table(path: Path) -> None:
     own = {name for name in SQL if "content_jobs" in SQL[name].replace(SQL["columns"], "")}
     assert set(STATEMENTS) == own | {name for name in SQL if name in STATEMENTS}
     await made(path)
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for name, index in STATEMENTS.items():
             steps = plan(raw, SQL[name])
             assert index in steps, (name, steps)
@@ -129,7 +121,7 @@ async def test_what_a_slow_host_has_waiting_costs_another_nothing(path: Path, st
     await ask(outbox, "v2", CLOCK, node="quick")
     await outbox.close()
     efforts = []
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for start, stop in ((0, 20), (20, 20_000)):
             raw.execute("BEGIN")
             copy_job(raw, slow.activation_id, start, stop)
@@ -150,7 +142,7 @@ async def test_a_claim_is_a_short_transaction(path: Path) -> None:
     gone = await ask(outbox, "v2", CLOCK, node="gone")
     await outbox.cancel(ports.Query(node="gone"), "ann")
     await outbox.close()
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for model in (first, gone):
             copy_job(raw, model.activation_id, 0, 1000)
         before = raw.total_changes
@@ -177,7 +169,7 @@ async def test_a_key_is_given_back_in_the_row(path: Path) -> None:
     assert await outbox.resolve(held, unanswered(S.HELD))
     assert (await only(outbox, status=S.SKIPPED)).activation_id == skipped.activation_id
     await outbox.close()
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         found = dict(raw.execute("SELECT status, once_key IS NULL FROM messages").fetchall())
     assert found == {"skipped": 1, "held": 0}
 

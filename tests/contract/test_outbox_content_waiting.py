@@ -95,7 +95,7 @@ async def test_a_retry_asks_anew(outbox_factory: stores.Store, outbox: ports.Out
     assert job.tries == 0
     assert await outbox.resolve(job, answered())
     assert await statuses(outbox) == ["scheduled"]
-    [lease] = await outbox.claim(limit=1, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 1, MINUTE)
     assert await outbox.settle(lease, ports.Decision(status=S.FAILED))
     assert await outbox.retry(ports.Query(), "ann") == 1
     assert await statuses(outbox) == ["scheduled"]  # it has its text

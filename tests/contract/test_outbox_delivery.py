@@ -17,35 +17,35 @@ async def test_the_longest_due_is_claimed_first_and_once(outbox_factory: stores.
     clock = outbox_factory.clock
     for number, late in enumerate((3, 1, 2, -1)):
         await admit(outbox, f"v{number}", clock, due_at=clock() - late * SECOND)
-    first = await outbox.claim(limit=2, lease=MINUTE)
-    second = await outbox.claim(limit=9, lease=MINUTE)
+    first = await stores.claim(outbox, 2, MINUTE)
+    second = await stores.claim(outbox, 9, MINUTE)
     assert [lease.message.call_id for lease in first + second] == ["call-v0", "call-v2", "call-v1"]
     assert {lease.status_before for lease in first} == {S.SCHEDULED}
     assert first[0].message.status is S.SENDING
     assert first[0].message.claims == 1
     assert first[0].until == clock() + MINUTE
-    assert await outbox.claim(limit=9, lease=MINUTE) == []
-    assert await outbox.claim(limit=0, lease=MINUTE) == []
+    assert await stores.claim(outbox, 9, MINUTE) == []
+    assert await stores.claim(outbox, 0, MINUTE) == []
     clock.advance(SECOND)
-    assert [lease.message.call_id for lease in await outbox.claim(limit=9, lease=MINUTE)] == ["call-v3"]
+    assert [lease.message.call_id for lease in await stores.claim(outbox, 9, MINUTE)] == ["call-v3"]
 
 
 async def test_next_due(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     clock = outbox_factory.clock
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
     await admit(outbox, "v0", clock, "+1", status=S.SKIPPED, reason=R.LANDLINE)
     await admit(outbox, "v1", clock, "+1", status=S.WAITING, text=None)
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
     await admit(outbox, "v2", clock, due_at=clock() + HOUR)
-    assert await outbox.next_due() == clock() + HOUR
+    assert await stores.next_due(outbox) == clock() + HOUR
     await admit(outbox, "v3", clock)
-    assert await outbox.next_due() == clock()
+    assert await stores.next_due(outbox) == clock()
     lease = await claim_one(outbox)
-    assert await outbox.next_due() == lease.until  # so that a lapsed lease is seen to
+    assert await stores.next_due(outbox) == lease.until  # so that a lapsed lease is seen to
     await outbox.settle(lease, ports.Decision(status=S.UNCERTAIN))
-    assert await outbox.next_due() == clock() + HOUR
+    assert await stores.next_due(outbox) == clock() + HOUR
     clock.advance(2 * HOUR)
-    [late] = await outbox.claim(limit=9, lease=MINUTE)
+    [late] = await stores.claim(outbox, 9, MINUTE)
     assert late.message.call_id == "call-v2"  # an uncertain one without a time is nobody's
 
 
@@ -62,7 +62,7 @@ async def test_an_attempt_from_begin_to_finish(outbox_factory: stores.Store, out
     assert await outbox.finish(lease, attempt, failure, again)
     waiting = await only(outbox)
     assert (waiting.status, waiting.due_at, waiting.attempts) == (S.SCHEDULED, clock() + MINUTE, 1)
-    assert await outbox.claim(limit=1, lease=MINUTE) == []
+    assert await stores.claim(outbox, 1, MINUTE) == []
 
     clock.advance(MINUTE)
     lease = await claim_one(outbox)
@@ -79,7 +79,7 @@ async def test_an_attempt_from_begin_to_finish(outbox_factory: stores.Store, out
     assert first.started_at + SECOND == first.ended_at
     assert (second.n, second.provider, second.outcome, second.id) == (2, "spare", "accepted", attempt)
     assert second.provider_ids == ("x1", "x2")
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ async def test_too_old(outbox_factory: stores.Store, outbox: ports.Outbox) -> No
     doubtful = await claim_one(outbox, 48 * HOUR)
     await outbox.settle(doubtful, ports.Decision(status=S.UNCERTAIN, due_at=clock() + HOUR))
     clock.advance(24 * HOUR)
-    [lease] = await outbox.claim(limit=9, lease=MINUTE)
+    [lease] = await stores.claim(outbox, 9, MINUTE)
     assert (lease.message.id, lease.status_before) == (doubtful.message.id, S.UNCERTAIN)
     assert await statuses(outbox) == ["sending", "expired", "expired"]
     assert {one.reason for one in await outbox.history(ports.Query(status=S.EXPIRED))} == {R.TOO_OLD}
@@ -169,7 +169,7 @@ async def test_many_too_old_do_not_hide_what_is_due(outbox_factory: stores.Store
     old = clock() - 48 * HOUR
     await asyncio.gather(*(admit(outbox, f"v{n}", clock, due_at=old) for n in range(600)))
     await admit(outbox, "due", clock)
-    assert [lease.message.call_id for lease in await outbox.claim(limit=9, lease=MINUTE)] == ["call-due"]
+    assert [lease.message.call_id for lease in await stores.claim(outbox, 9, MINUTE)] == ["call-due"]
     assert (await statuses(outbox)).count("expired") == 600
 
 
@@ -181,7 +181,7 @@ async def test_a_message_that_kills_the_process_does_not_do_so_for_ever(
     for claims in range(1, 11):
         assert (await claim_one(outbox)).message.claims == claims
         clock.advance(MINUTE)
-    assert await outbox.claim(limit=1, lease=MINUTE) == []
+    assert await stores.claim(outbox, 1, MINUTE) == []
     assert ((held := await only(outbox)).status, held.reason) == (S.HELD, R.POISON)
     assert await outbox.retry(ports.Query(message_id=held.id), "ann") == 1
     assert (await claim_one(outbox)).message.claims == 1
@@ -205,10 +205,10 @@ async def test_recovery_leaves_leases_of_this_run_alone(outbox_factory: stores.S
     for number in range(4):
         await admit(outbox, f"v{number}", clock)
     earlier = await outbox_factory.open()
-    leases = await earlier.claim(limit=2, lease=HOUR)
+    leases = await stores.claim(earlier, 2, HOUR)
     await earlier.begin(leases[1], "main")
     await earlier.close()
-    mine = await outbox.claim(limit=1, lease=HOUR)
+    mine = await stores.claim(outbox, 1, HOUR)
     assert await outbox.recover() == ports.Recovery(rescheduled=1, uncertain=1)
     assert await begun(outbox, mine[0])
     assert await statuses(outbox) == ["scheduled", "uncertain", "sending", "scheduled"]
@@ -217,12 +217,12 @@ async def test_recovery_leaves_leases_of_this_run_alone(outbox_factory: stores.S
 async def test_a_claim_that_is_given_up_gives_back(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     clock = outbox_factory.clock
     await admit(outbox, "v1", clock)
-    claiming = asyncio.ensure_future(outbox.claim(limit=1, lease=HOUR))
+    claiming = asyncio.ensure_future(stores.claim(outbox, 1, HOUR))
     await asyncio.sleep(0)
     claiming.cancel()
     with pytest.raises(asyncio.CancelledError):
         await claiming
     async with asyncio.timeout(stores.PATIENT):
-        while not (leases := await outbox.claim(limit=1, lease=HOUR)):
-            await outbox.next_due()
+        while not (leases := await stores.claim(outbox, 1, HOUR)):
+            await outbox.history(ports.Query(limit=1))
     assert leases[0].message.claims == 1

@@ -48,7 +48,7 @@ async def test_history(outbox_factory: stores.Store, outbox: ports.Outbox) -> No
 async def test_cancel_and_retry(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     clock = outbox_factory.clock
     made = [(await admit(outbox, f"v{n}", clock, due_at=clock() + n * SECOND))[0].message_id for n in range(4)]
-    [sending] = await outbox.claim(limit=9, lease=HOUR)
+    [sending] = await stores.claim(outbox, 9, HOUR)
     assert await outbox.cancel(ports.Query(message_id=made[1][:4]), "ann") == 0  # fits all of them
     assert await outbox.cancel(ports.Query(message_id=made[3][-5:]), "ann") == 1
     assert await outbox.cancel(ports.Query(node="after-hours", status=S.HELD), "ann") == 0
@@ -56,7 +56,7 @@ async def test_cancel_and_retry(outbox_factory: stores.Store, outbox: ports.Outb
     assert await outbox.cancel(ports.Query(node="after-hours"), "ann") == 0
     assert await statuses(outbox) == ["sending", "cancelled", "cancelled", "cancelled"]
     assert (await only(outbox, message_id=made[1])).reason is R.OPERATOR
-    assert await outbox.claim(limit=9, lease=HOUR) == []
+    assert await stores.claim(outbox, 9, HOUR) == []
     clock.advance(10 * HOUR)
     assert await outbox.retry(ports.Query(message_id=made[1]), "bob") == 1
     again = await only(outbox, message_id=made[1])
@@ -75,7 +75,7 @@ async def test_a_retry_by_a_person_starts_the_count_of_attempts_anew(
     clock = outbox_factory.clock
     [made] = await admit(outbox, "v1", clock, due_at=clock())
     for _ in range(2):
-        [lease] = await outbox.claim(limit=1, lease=HOUR)
+        [lease] = await stores.claim(outbox, 1, HOUR)
         assert lease.message.attempts == 0
         attempt = await outbox.begin(lease, "acme")
         assert attempt is not None

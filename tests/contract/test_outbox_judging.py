@@ -47,7 +47,7 @@ async def test_judge(
     for other in ports.Verdict:
         assert not await outbox.judge(name, other, "bob")  # it is no longer in doubt
     assert await story(outbox, name) == found
-    again = await outbox.claim(limit=9, lease=MINUTE)
+    again = await stores.claim(outbox, 9, MINUTE)
     assert [(one.message.id, one.message.provider) for one in again] == (
         [(name, "main")] if verdict == "resend" else []
     )
@@ -117,7 +117,7 @@ async def test_when_a_receipt_is_overdue(outbox_factory: stores.Store, outbox: p
     clock.advance(2 * HOUR)
     assert await overdue() == [True, True, False, False]
     assert await statuses(outbox) == ["accepted"] * 3 + ["delivered"]  # a mark, not a status
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
     await outbox.receive("main", [receipt("x0"), receipt("x1", S.FAILED)])
     assert await overdue() == [False] * 4
     assert {one.receipt_due_at for one in await outbox.history(ports.Query())} == {None}

@@ -57,7 +57,7 @@ async def test_from_the_answer_to_the_phone(outbox_factory: stores.Store, outbox
         ports.KeptReceipt(at=clock() - SECOND, receipt=buffered),
         ports.KeptReceipt(at=clock(), receipt=delivered),
     )
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
 
 
 async def test_undelivered(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
@@ -179,8 +179,8 @@ async def test_an_answer_and_a_receipt_in_any_order(
     found = await only(outbox)
     assert (found.status, found.reason) == (status, reason)
     clock.advance(DAY)
-    assert await outbox.claim(limit=9, lease=MINUTE) == []  # nothing is sent again
-    assert await outbox.next_due() is None
+    assert await stores.claim(outbox, 9, MINUTE) == []  # nothing is sent again
+    assert await stores.next_due(outbox) is None
 
 
 async def test_a_receipt_cancels_the_resend(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
@@ -235,7 +235,7 @@ async def test_doubt_about_the_first_attempt_ends_with_its_receipt(
         await outbox.receive("main", [receipt(state=said, ref=name)])
         assert (await only(outbox, message_id=name)).status is status
         assert [one.verdict for one in (await story(outbox, name)).attempts] == [said, None]  # not the second's
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
 
 
 async def test_a_held_one_is_settled_too(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
@@ -266,7 +266,7 @@ async def test_a_receipt_before_a_crash(outbox_factory: stores.Store, outbox: po
     await begun(outbox, lease)
     await outbox.receive("main", [receipt(state=S.FAILED, ref=names[2])])
     clock.advance(MINUTE)
-    assert await outbox.claim(limit=9, lease=MINUTE) == []  # the lease ran out, and the receipt says the rest
+    assert await stores.claim(outbox, 9, MINUTE) == []  # the lease ran out, and the receipt says the rest
     assert await statuses(outbox) == ["delivered", "accepted", "failed"]
     await outbox.close()
 

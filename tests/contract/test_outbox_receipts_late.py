@@ -44,7 +44,7 @@ async def test_late_delivery_of_what_a_person_retried(
     assert await statuses(outbox) == ["delivered"]
     await outbox.receive("second", [receipt("x2", S.FAILED)])
     assert await statuses(outbox) == ["delivered"]
-    assert await outbox.claim(limit=9, lease=MINUTE) == []
+    assert await stores.claim(outbox, 9, MINUTE) == []
 
 
 async def test_the_next_attempt_may_end_in_the_same_words(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:

@@ -1,9 +1,6 @@
 """What only the SQLite outbox has of receipts: query plans, the bounds of the table, and databases from before it."""
 
-import contextlib
 import re
-import sqlite3
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,6 +8,7 @@ import pytest
 
 from agi_sms import message, ports
 from agi_sms.outbox import database, queries, receipts, rows, work
+from tests.contract import stores
 from tests.contract.stores import MINUTE, SECOND, admit, attempted, claim_one, only, receipt, sent, statuses
 from tests.contract.test_outbox_sqlite import CLOCK, SQL, opened, plan
 
@@ -41,16 +39,9 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
-@contextlib.contextmanager
-def connection(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as raw:
-        raw.row_factory = sqlite3.Row
-        yield raw
-
-
 def unmatched(path: Path) -> tuple[int, int]:
     """As counted, and as it is."""
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         counted = raw.execute(SQL["unmatched"]).fetchone()["n"]
         return counted, raw.execute("SELECT count(*) FROM receipts WHERE attempt_id IS NULL").fetchone()[0]
 
@@ -58,7 +49,7 @@ def unmatched(path: Path) -> tuple[int, int]:
 async def test_no_statement_reads_a_whole_table(path: Path) -> None:
     assert set(STATEMENTS) == {name for name in SQL if "receipts" in SQL[name] or name in STATEMENTS}
     await (await opened(path)).close()
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         for name, index in STATEMENTS.items():
             steps = plan(raw, SQL[name])
             assert index in steps, (name, steps)
@@ -76,7 +67,7 @@ async def test_those_that_are_nobodys_are_bounded(path: Path, monkeypatch: pytes
         assert unmatched(path) == (min(number + 1, 10),) * 2
     assert (await outbox.receive("main", [receipt(f"b{number}") for number in range(25)])).unmatched == 25
     assert unmatched(path) == (10, 10)
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         kept = [row[0] for row in raw.execute("SELECT provider_id FROM receipts WHERE attempt_id IS NULL ORDER BY id")]
         assert kept == [f"b{number}" for number in range(15, 25)]  # the oldest went
         assert raw.execute("SELECT count(*) FROM receipts").fetchone()[0] == 40
@@ -92,11 +83,11 @@ async def test_those_that_are_nobodys_go_after_a_week(path: Path) -> None:
         await outbox.receive("main", [receipt("x1", S.ACCEPTED)])
         CLOCK.advance(receipts.UNMATCHED_FOR - SECOND)
         await outbox.receive("main", [receipt("b")])
-        await outbox.claim(limit=1, lease=MINUTE)
+        await stores.claim(outbox, 1, MINUTE)
         assert unmatched(path) == (2 * work.CHUNK + 2,) * 2
         CLOCK.advance(SECOND)
         await admit(outbox, "v2", CLOCK)
-        assert len(await outbox.claim(limit=1, lease=MINUTE)) == 1  # in as many transactions as that needs
+        assert len(await stores.claim(outbox, 1, MINUTE)) == 1  # in as many transactions as that needs
         assert unmatched(path) == (1, 1)
         await outbox.receive("main", [receipt("x1")])
         assert await statuses(outbox) == ["delivered", "sending"]  # what is somebody's stays
@@ -140,7 +131,7 @@ def steps_of(path: Path, told: ports.Receipt) -> int:
         steps += 1
         return 0
 
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         raw.execute("BEGIN IMMEDIATE")
         raw.set_progress_handler(count, 1)
         found = receipts.receive(raw, keys=rows.Keys(b"k" * 32), now=CLOCK(), provider="main", receipts=[told])
@@ -158,7 +149,7 @@ async def test_a_receipt_costs_as_much_among_many(path: Path, told: ports.Receip
     other = await sent(outbox, "v2", CLOCK)
     await outbox.close()
     few = steps_of(path, told)
-    with connection(path) as raw:
+    with stores.connection(path) as raw:
         raw.execute("BEGIN")
         names = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO"
         raw.execute(
@@ -180,7 +171,7 @@ async def test_a_database_of_the_second_version(path: Path, monkeypatch: pytest.
     )
     with monkeypatch.context() as patch:
         patch.setattr(queries, "migrations", lambda: whole[:2])
-        with connection(path) as raw:
+        with stores.connection(path) as raw:
             database.migrate(raw, path)
             raw.execute(
                 "INSERT INTO activations VALUES ('a1', 'pbx1', 'v1', 'ari', 'n', 'r', 'k', 'call-v1', '', '', '', '',"
@@ -218,7 +209,7 @@ async def test_a_receipt_of_a_message_that_is_due_again_wakes_nobody(path: Path)
     outbox = await opened(path)
     await admit(outbox, "v1", CLOCK)
     name = await attempted(outbox, message.Uncertain(), due_at=CLOCK() + timedelta(minutes=5))
-    assert await outbox.next_due() == CLOCK() + timedelta(minutes=5)
+    assert await stores.next_due(outbox) == CLOCK() + timedelta(minutes=5)
     await outbox.receive("main", [receipt(ref=name)])
-    assert await outbox.next_due() is None
+    assert await stores.next_due(outbox) is None
     await outbox.close()

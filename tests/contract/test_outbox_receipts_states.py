@@ -86,7 +86,7 @@ async def live(store: stores.Store, outbox: ports.Outbox, world: World, order: S
             await outbox.receive("main", [replace(told, provider_id=named, ref=told.ref and name)])
         elif (outcome := OUTCOMES[world.answer]) is None:
             store.clock.advance(MINUTE)
-            await outbox.claim(limit=0, lease=MINUTE)
+            await stores.claim(outbox, 0, MINUTE)
             await outbox.claim(free={}, lease=MINUTE)
         else:
             if isinstance(outcome, message.Accepted):

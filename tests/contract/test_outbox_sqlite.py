@@ -251,9 +251,7 @@ HOT = {
     "void": "messages",
     "expire": "messages_old",
     "forget_counters": "counters_end",
-    "due": "messages_due",
     "lease": "messages",
-    "next_due": "messages_due",
     "next_lapse": "messages_leased",
     "holds": "messages",
     "add_attempt": "attempts",
@@ -284,7 +282,7 @@ async def test_no_statement_on_a_hot_path_reads_a_whole_table(path: Path) -> Non
         assert index in steps, (name, steps)
         # The index of leased messages holds only what is being sent at the moment.
         assert not re.search(r"^SCAN (?!.*messages_leased|CONSTANT ROW)", steps, re.MULTILINE), (name, steps)
-        if name in ("due", "next_due", "lapsed", "next_lapse", "expire"):
+        if name in ("lapsed", "next_lapse", "expire"):
             assert "TEMP B-TREE" not in steps, (name, steps)  # or it would read all that wait, to sort them
     raw.close()
 

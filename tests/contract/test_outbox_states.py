@@ -77,7 +77,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3), minutes=st.integers(1, 3))
     def claim(self, limit: int, minutes: int) -> None:
-        leases = self.run(self.outbox.claim(limit=limit, lease=minutes * MINUTE))
+        leases = self.run(stores.claim(self.outbox, limit, minutes * MINUTE))
         assert len(leases) <= limit
         self.claimed(leases)
 

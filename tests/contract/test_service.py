@@ -21,6 +21,7 @@ from click.testing import CliRunner
 
 from agi_sms import cli, clock, service
 from agi_sms.outbox import sqlite
+from tests.contract import stores
 
 PROGRAM = Path(sys.executable).with_name("agi-sms")
 DEADLINE = 30.0  # seconds until a condition that never comes true fails the test
@@ -253,7 +254,7 @@ def test_a_killed_gateway_leaves_nothing_behind_that_hinders_the_next(gateway: G
     async def claimed_and_begun() -> None:
         """As after a crash: one lease without an attempt, one with."""
         box = await sqlite.SqliteOutbox.open(gateway.database, clock=clock.now)
-        leases = await box.claim(limit=2, lease=timedelta(hours=1))
+        leases = await stores.claim(box, 2, timedelta(hours=1))
         [attempted] = [lease for lease in leases if "two" in (lease.message.text or "")]
         assert await box.begin(attempted, "out")
         await box.close()

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_sms import errors, http_body, message
-from agi_sms.providers import common, http_answer, http_request, http_settings, templates
+from agi_sms import errors, harmless, http_body, message
+from agi_sms.providers import http_answer, http_request, http_settings, templates
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 SAMPLE = replace(templates.SAMPLE, sender="", text="a&b=c +ł\n\"'", ref="r/1")
@@ -354,6 +354,6 @@ def test_mask_knows_secrets_in_every_dress() -> None:
 
 @given(st.text(max_size=200))
 def test_clipped_is_one_harmless_line(text: str) -> None:
-    line = common.clipped(text, 50)
+    line = harmless.clipped(text, 50)
     assert len(line) <= 50
-    assert not any(common.hidden(c) for c in line)
+    assert not any(harmless.hidden(c) for c in line)
