@@ -6,7 +6,8 @@
 
 import contextlib
 import copy
-import ssl
+import functools
+import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,17 @@ from typing import Any, TypeVar
 
 import pydantic
 
-from agi_sms import config_book, config_environment, config_nodes, config_settings, errors, node, numbers, providers
+from agi_sms import (
+    config_book,
+    config_environment,
+    config_nodes,
+    config_pbx,
+    config_settings,
+    errors,
+    node,
+    numbers,
+    providers,
+)
 from agi_sms.config_book import Book, Detail
 from agi_sms.config_files import Reader
 from agi_sms.config_mistakes import Mistakes, Spot
@@ -29,7 +40,7 @@ __all__ = ["Config", "format_report", "load", "restart_needed"]
 
 M = TypeVar("M", bound=pydantic.BaseModel)
 
-NEEDS_RESTART = ("database", "spool", "hold_budget", "drain", "metrics", "receipts")  # and each PBX's ari and ami
+NEEDS_RESTART = ("database", "spool", "hold_budget", "drain", "metrics", "receipts", "agi")  # and of PBXs: ari, ami
 _OTHERS = 0o004  # the mode bit that lets every user of the machine read a file
 
 
@@ -63,6 +74,16 @@ class Config:
             strip=at.strip if own.strip is None else own.strip,
             prefix=at.prefix if own.prefix is None else own.prefix,
         )
+
+    def pbx_at(self, address: str) -> str | None:
+        """Which PBX a FastAGI connection from this address belongs to; None where it is nobody's."""
+        peer = ipaddress.ip_address(address)
+        peer = getattr(peer, "ipv4_mapped", None) or peer
+        return next((name for network, name in self._addresses.items() if peer in network), None)
+
+    @functools.cached_property
+    def _addresses(self) -> Mapping[config_pbx.Network, str]:
+        return config_pbx.addresses(self.settings)
 
 
 def load(path: Path, environ: Mapping[str, str]) -> Config:
@@ -151,7 +172,9 @@ class _Loader:
         nodes, details = config_nodes.compile_all(book)
         for name, one in details.items():
             if one.api is not None and one.api.ca_file is not None:
-                self.certificates(one.api.ca_file, spot.at("nodes", name, "content", "api", "ca_file"))
+                config_pbx.certificates(
+                    one.api.ca_file, spot.at("nodes", name, "content", "api", "ca_file"), self.mistakes
+                )
         self.hints(book, nodes, template_files, built)
         return Config(
             path=self.path,
@@ -273,8 +296,7 @@ class _Loader:
                 self.warnings.add(Spot(str(path), 0, ""), "no node uses this template")
         if not book.settings.pbx:
             self.warnings.add(Spot(str(self.path), 0, "pbx"), "is missing: no call can arrive")
-        for name, pbx in book.settings.pbx.items():
-            self.pbx(name, pbx, book.spot.at("pbx", name))
+        config_pbx.check(book)
         for file, spot in self.reader.literal.items():
             if _public(Path(file)):
                 hint = "every user of this machine can read this secret: chmod o-r the file, or write ${NAME}"
@@ -293,26 +315,6 @@ class _Loader:
             if (own.route or settings.defaults.route) is None:
                 hint = "only prints its SMS: it has no route, and there is no routes.default"
                 self.warnings.add(book.spot.at("nodes", name), hint)
-
-    def pbx(self, name: str, pbx: config_settings.Pbx, spot: Spot) -> None:
-        secrets = {("ari", "password"): pbx.ari.password} if pbx.ari else {}
-        secrets |= {("ami", "secret"): pbx.ami.secret} if pbx.ami else {}
-        for where, secret in secrets.items():
-            if not secret.get_secret_value():
-                self.warnings.add(spot.at(*where), "is empty; Asterisk refuses such a login")
-        if pbx.ari is None and ("pbx", name, "ari") not in self.lost:
-            self.mistakes.add(spot, "is missing: calls reach the gateway over it", below="ari")
-        for door, part in (("ari", pbx.ari), ("ami", pbx.ami)):
-            if part is not None and part.ca_file is not None:
-                self.certificates(part.ca_file, spot.at(door, "ca_file"))
-        if pbx.ami is None:
-            self.warnings.add(spot, "has no ami: calls that come while the gateway is down make no SMS")
-
-    def certificates(self, path: Path, spot: Spot) -> None:
-        try:
-            ssl.create_default_context(cafile=path)
-        except OSError as error:  # ssl.SSLError is one
-            self.mistakes.add(spot, f"{path} holds no certificates that can be read: {error.strerror}")
 
 
 def _public(path: Path) -> bool:

@@ -181,6 +181,7 @@ def detail(entry: config_book.Entry, made: node.Node, said: Said) -> config_book
     if made.asking is not None:
         templates.append(("fallback", entry.spot("content", "fallback"), made.asking.fallback))
     variables: set[str] = set(said.api.vars) if said.api is not None else set()
+    variables |= {name for name, _ in made.when}
     for key, spot, template in templates:
         if template is None:
             continue

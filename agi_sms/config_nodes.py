@@ -91,6 +91,7 @@ class _Compiler(Entry):
             region=wanted.region or settings.region,
             time_zone=wanted.time_zone or settings.time_zone,
             limits=limits,
+            when=tuple((name, frozenset(word.upper() for word in words)) for name, words in wanted.when.items()),
         )
         detail = config_content.detail(self, made, said)
         if detail is None:
@@ -174,6 +175,8 @@ def _revised(made: node.Node, content: str) -> node.Node:
 def _plain(value: object) -> object:
     if isinstance(value, timedelta):
         return durations.show(value)
+    if isinstance(value, frozenset):
+        return sorted(value)
     if is_dataclass(value) and not isinstance(value, type):
         return {item.name: getattr(value, item.name) for item in fields(value)}
     return str(value)

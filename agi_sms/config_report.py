@@ -113,6 +113,8 @@ def _story(config: "Config", one: node.Node) -> list[str]:
         lines.append(f"  template     {detail.template}")
     on = [name for name in _SWITCHES if getattr(one, name)]
     lines.append(f"  options      {', '.join(on) or 'none'}, max_segments {one.max_segments}")
+    for name, values in one.when:
+        lines.append(f"  when         {name} is {' or '.join(sorted(values))}")
     for limit in one.limits:
         whose = "for each recipient" if limit.per == "recipient" else "in all"
         lines.append(f"  limit        {_many(limit.most, 'message')} in {durations.show(limit.window)} {whose}")

@@ -32,6 +32,7 @@ class Reason(enum.StrEnum):
     RECIPIENT_INVALID = "recipient_invalid"  # from the dialplan; configured ones are checked at load
     DUPLICATE_IN_CALL = "duplicate_in_call"
     CAPPED = "capped"
+    CONDITION = "condition"  # the node's `when` does not fit this call
     BAD_ARGUMENT = "bad_argument"  # the dialplan's delay, sender or recipients were not usable
     EMPTY_CONTENT = "empty_content"
     CONTENT_ERROR = "content_error"  # the text's template failed on this call, or on this answer
@@ -180,7 +181,12 @@ class ProviderDown(Outcome):
 
 @dataclass(frozen=True, kw_only=True)
 class Uncertain(Outcome):
-    """It may have been taken."""
+    """It may have been taken.
+
+    `ids` are the provider's names for segments that it took for sure, while of others it did not, or nobody knows.
+    """
+
+    ids: tuple[str, ...] = ()
 
 
 OUTCOMES: dict[type[Outcome], str] = {

@@ -135,6 +135,11 @@ class Node:
     region: str = "PL"
     time_zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
     limits: tuple[Limit, ...] = ()
+    when: tuple[tuple[str, frozenset[str]], ...] = ()  # variables, each with the values that it may have
+
+    def wants(self, variables: Mapping[str, str]) -> bool:
+        """Whether a call with these variables is to make messages. Upper and lower case are the same."""
+        return all(variables.get(name, "").strip().upper() in values for name, values in self.when)
 
     def serves(self, region: str) -> bool:
         """Whether callers with numbers of this region may get the SMS."""

@@ -53,7 +53,9 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
     elif len(_listed(visit)) > MOST_NAMED:
         ignored.append(f"recipients= names more than {MOST_NAMED}; those after them get nothing")
     refusal = None
-    if target.asking is None:
+    if not target.wants(visit.call.variables):
+        refusal = Reason.CONDITION
+    elif target.asking is None:
         written = write(visit, target, rules)
         blank = with_text(blank, written)
         refusal = written.reason
@@ -72,7 +74,9 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
             status = blank.status
         draft = replace(blank, recipient=wanted.recipient, source=wanted.source, status=status, reason=reason)
         drafts.append(routed(draft, target))
-    if _waits_for_names(target, drafts):
+    if refusal is Reason.CONDITION and not drafts:
+        drafts.append(replace(blank, source=Source.API, status=Status.SKIPPED, reason=refusal))
+    elif refusal is None and _waits_for_names(target, drafts):
         status, reason = (Status.HELD, Reason.BAD_ARGUMENT) if faults else (blank.status, None)
         drafts.append(replace(blank, source=Source.API, status=status, reason=reason))
     return Plan(

@@ -34,6 +34,7 @@ REASONS = {
     Reason.RECIPIENT_INVALID: "what the dialplan's recipients= or the node's API named is no phone number",
     Reason.DUPLICATE_IN_CALL: "this recipient already has one from this node in this call (once_per_call)",
     Reason.CAPPED: "the node's limits were reached",
+    Reason.CONDITION: "the node's when does not fit this call: see the call's variables",
     Reason.BAD_ARGUMENT: "the dialplan's delay= or sender= was not usable",
     Reason.EMPTY_CONTENT: "the text came out empty",
     Reason.CONTENT_ERROR: "the text's template failed, or the node's API answered something that cannot be used",

@@ -73,7 +73,7 @@ def sample(
         withheld=False,
         caller_name="",
         dialled=dialled,
-        variables=variables or {},
+        variables={one: min(values) for one, values in loaded.nodes[name].when} | dict(variables or {}),
         recipients=None,
         sender=None,
         delay=None,

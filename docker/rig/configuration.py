@@ -7,7 +7,7 @@ from rig import errors
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "config" / "asterisk"
-SUBROUTINE = ROOT / "dialplan" / "agi-sms.conf"
+SUBROUTINES = tuple(ROOT / "dialplan" / name for name in ("agi-sms.conf", "agi-sms-agi.conf", "agi-sms-event.conf"))
 
 # Only what calls, the subroutine and ARI need: an Asterisk that loads everything boots in three times the time.
 MODULES = (pathlib.Path(__file__).parent / "modules.txt").read_text().split()
@@ -24,7 +24,7 @@ def _set(text: str, name: str, value: object) -> str:
 def shipped(*, http_port: int, ami_port: int, ari_password: str, ami_secret: str) -> dict[str, str]:
     """Return the shipped examples with only their ports and passwords changed."""
     return {
-        "agi-sms.conf": SUBROUTINE.read_text(),
+        **{path.name: path.read_text() for path in SUBROUTINES},
         "http.conf": _set((SHIPPED / "http.conf").read_text(), "bindport", http_port),
         "ari.conf": _set((SHIPPED / "ari.conf").read_text(), "password", ari_password),
         "manager.conf": _set(_set((SHIPPED / "manager.conf").read_text(), "port", ami_port), "secret", ami_secret),
@@ -64,7 +64,9 @@ def own(*, sip_port: int, rtp_start: int, rtp_end: int, verbose: int, host: str,
             f"[trusted]\ntype = identify\nendpoint = trusted\nmatch = {trusted_host}\n\n"
             f"[phone]\n{endpoint}"
         ),
-        "extensions.conf": "[general]\n[globals]\n#include agi-sms.conf\n#include extensions_test.conf\n",
+        "extensions.conf": "[general]\n[globals]\n"
+        + "".join(f"#include {path.name}\n" for path in SUBROUTINES)
+        + "#include extensions_test.conf\n",
         "extensions_test.conf": "[from-trunk]\nexten => _X!,1,Hangup(1)\n",
         "queues.conf": "[general]\n[support]\nstrategy = ringall\ntimeout = 5\nretry = 1\njoinempty = yes\n",
         "musiconhold.conf": "[default]\nmode = files\ndirectory = /usr/share/asterisk/sounds/en\n",
