@@ -121,13 +121,6 @@ def _variable(value: str) -> str:
     return value
 
 
-def _words(value: object) -> object:
-    """Values that a variable may have; YAML reads NO and 17 as something else than the dialplan writes."""
-    if isinstance(value, list | tuple) and any(not isinstance(word, str) for word in value):
-        raise ValueError("must be texts; put numbers, yes and no in quotes")
-    return separated(value)
-
-
 def _network(value: object) -> object:
     if isinstance(value, ipaddress.IPv4Network | ipaddress.IPv6Network):
         return value
@@ -170,15 +163,13 @@ Countries = Annotated[
     pydantic.AfterValidator(_countries),
 ]
 Variable = Annotated[str, pydantic.AfterValidator(_variable)]
-Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(_words), pydantic.Field(min_length=1)]
+Words = Annotated[tuple[str, ...], pydantic.BeforeValidator(separated), pydantic.Field(min_length=1)]
 Network = Annotated[ipaddress.IPv4Network | ipaddress.IPv6Network, pydantic.PlainValidator(_network)]
 Networks = Annotated[tuple[Network, ...], pydantic.BeforeValidator(separated)]
 Listen = Annotated[str, pydantic.AfterValidator(_listen)]
 FilePath = Annotated[Path, pydantic.AfterValidator(_path)]
 Age = Annotated[durations.Duration, _between(timedelta(seconds=1), durations.LONGEST)]
-HoldBudget = Annotated[
-    durations.Duration, pydantic.AfterValidator(_between(timedelta(milliseconds=10), timedelta(seconds=10)))
-]
+HoldBudget = Annotated[durations.Duration, _between(timedelta(milliseconds=10), timedelta(seconds=10))]
 Drain = Annotated[durations.Duration, _between(timedelta(0), timedelta(minutes=10))]
 Patience = Annotated[durations.Duration, _between(timedelta(milliseconds=100), timedelta(minutes=1))]
 Break = Annotated[durations.Duration, _between(timedelta(seconds=1), timedelta(hours=1))]

@@ -70,7 +70,7 @@ YAML = {
 
 SETTINGS = {
     "regio: PL\n": "agi-sms.yaml:1: regio: unknown key; did you mean region?",
-    "zzzz: PL\n": "agi-sms.yaml:1: zzzz: unknown key; known: concurrency, content, database, ",
+    "zzzz: PL\n": "agi-sms.yaml:1: zzzz: unknown key; known: agi, concurrency, content, database, ",
     "log:\n  lvl: info\n": "agi-sms.yaml:2: log.lvl: unknown key; did you mean level?",
     "log:\n  level: inf\n": "agi-sms.yaml:2: log.level: must be debug, info, warning or error; did you mean info?",
     "log:\n  reveal: yes\n": "agi-sms.yaml:2: log.reveal: must be true or false, without quotes",
