@@ -8,7 +8,9 @@ _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"  # Crockford's base 32: no i, l, o,
 _TIME, _RANDOM = 10, 6
 _SPACE = 32**_RANDOM
 _STEP = 32**3  # within one millisecond: so that the ends of two ids differ in more than a letter
+_AT_ONCE = 512  # bytes of chance: each question to the system lets another thread have its turn first
 _guard = threading.Lock()
+_chance = bytearray()
 _last = [-1]
 
 
@@ -21,8 +23,12 @@ def new(now: datetime) -> str:
     if now.tzinfo is None:
         raise ValueError("ids need a time with its zone")
     with _guard:
-        fresh = int(now.timestamp() * 1000) * _SPACE + secrets.randbelow(_SPACE)
-        value = fresh if fresh // _SPACE > _last[0] // _SPACE else _last[0] + 1 + secrets.randbelow(_STEP)
+        if not _chance:
+            _chance.extend(secrets.token_bytes(_AT_ONCE))
+        chance = int.from_bytes(_chance[-4:])
+        del _chance[-4:]
+        fresh = int(now.timestamp() * 1000) * _SPACE + chance % _SPACE
+        value = fresh if fresh // _SPACE > _last[0] // _SPACE else _last[0] + 1 + chance % _STEP
         _last[0] = value
     text = ""
     for _ in range(_TIME + _RANDOM):
