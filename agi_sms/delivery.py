@@ -46,6 +46,7 @@ class Terms:
     """What a reload replaces.
 
     A provider that is down, or leaves messages in doubt, `break_after` times in a row is left alone for `break_for`.
+    `routes` tells the way of a message that has none.
     """
 
     providers: Mapping[str, ports.Provider]
@@ -53,9 +54,21 @@ class Terms:
     policy: retry.Policy
     break_after: int = 5
     break_for: timedelta = timedelta(seconds=30)
+    routes: retry.Routes = retry.no_routes
 
     def account(self, provider: str) -> Account:
         return self.accounts.get(provider) or Account()
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Attempt:
+    """What is under way, or was: attempt `id` on a claimed message, the `number`th since a person's last retry."""
+
+    id: str
+    lease: ports.Lease
+    number: int
+    provider: ports.Provider
+    terms: Terms
 
 
 class Delivery(rounds.Worker):
@@ -123,7 +136,7 @@ class Delivery(rounds.Worker):
         with structlog.contextvars.bound_contextvars(call_id=sent.call_id, node=sent.node, message=sent.id):
             now = self._clock()
             onward = retry.choose(
-                lease, terms.policy, terms.providers.get, now, lambda name: self._broken(name, terms, now)
+                lease, terms.policy, terms.providers.get, now, lambda name: self._broken(name, terms, now), terms.routes
             )
             if isinstance(onward, retry.Go) and not self._asks(onward.provider, terms, now):
                 onward = replace(lease.undone, due_at=now + PROBED)  # somebody else is the probe
@@ -144,15 +157,28 @@ class Delivery(rounds.Worker):
             self._breaker(provider.name, terms).forget()
             log.warning("lease lost before sending; somebody else has the message")
             return
-        number = sent.attempts + 1
-        outcome = await self._send(sent, number, provider)
+        attempt = _Attempt(id=attempt_id, lease=lease, number=sent.attempts + 1, provider=provider, terms=terms)
+        late: asyncio.Future[message.Outcome] = asyncio.get_running_loop().create_future()
+        outcome = await self._send(attempt, lambda heard: None if late.done() else late.set_result(heard))
         self._learn(provider.name, outcome, terms)
+        metrics.ATTEMPTS.labels(provider=provider.name, outcome=message.OUTCOMES[type(outcome)]).inc()
+        await self._record(attempt, outcome)
+        late.add_done_callback(lambda heard: self._hear(attempt, heard.result()))
+
+    def _hear(self, attempt: _Attempt, outcome: message.Outcome) -> None:
+        """An answer came after its attempt had been given up."""
+        if not self._draining:  # then nobody would wait until it is written down
+            self._start(self._record(attempt, outcome, late=True))
+
+    async def _record(self, attempt: _Attempt, outcome: message.Outcome, *, late: bool = False) -> None:
+        lease, terms, provider = attempt.lease, attempt.terms, attempt.provider
+        sent, patience = lease.message, terms.account(provider.name).receipt_timeout
         there = tuple(name for name in sent.route if name in terms.providers)
         decision = retry.decide(
             outcome,
             sent=replace(sent, route=there or sent.route),
             before=lease.status_before,
-            attempts=number,
+            attempts=attempt.number,
             refusals=lease.refusals,
             provider=provider,
             policy=terms.policy,
@@ -160,13 +186,16 @@ class Delivery(rounds.Worker):
             jitter=self._jitter(),
         )
         maybe_taken = isinstance(outcome, message.Accepted | message.Uncertain)
-        overdue_at = self._clock() + account.receipt_timeout if maybe_taken and account.receipt_timeout else None
-        kept = await self._conclude(
-            lambda: self._outbox.finish(lease, attempt_id, outcome, decision, receipt_due_at=overdue_at)
+        overdue_at = self._clock() + patience if maybe_taken and patience else None
+        status = await self._conclude(
+            lambda: self._outbox.finish(lease, attempt.id, outcome, decision, receipt_due_at=overdue_at)
         )
-        self._tell(sent, provider.name, number, outcome, decision, kept=kept)
+        if status is not None and status is not decision.status and not late:  # a receipt was there before
+            metrics.SETTLED.labels(provider=provider.name, status=status).inc()
+        _tell(attempt, outcome, decision, status, late=late)
 
-    async def _send(self, sent: message.Message, number: int, provider: ports.Provider) -> message.Outcome:
+    async def _send(self, attempt: _Attempt, late: Callable[[message.Outcome], None]) -> message.Outcome:
+        sent, provider = attempt.lease.message, attempt.provider
         submission = ports.Submission(
             ref=sent.id,
             to=sent.recipient,
@@ -175,7 +204,8 @@ class Delivery(rounds.Worker):
             encoding=sent.encoding,
             segments=sent.segments,
             node=sent.node,
-            attempt=number,
+            attempt=attempt.number,
+            late=late,
         )
         try:
             async with asyncio.timeout(provider.timeout.total_seconds() + MARGIN.total_seconds() / 2):
@@ -240,31 +270,42 @@ class Delivery(rounds.Worker):
         broken = sum(one.until is not None for _, one in self._health.values())
         metrics.PROVIDERS_LEFT_ALONE.set(broken)
 
-    def _tell(
-        self,
-        sent: message.Message,
-        provider: str,
-        number: int,
-        outcome: message.Outcome,
-        decision: ports.Decision,
-        *,
-        kept: bool,
-    ) -> None:
-        word = message.OUTCOMES[type(outcome)]
-        metrics.ATTEMPTS.labels(provider=provider, outcome=word).inc()
-        facts = {"provider": provider, "attempt": number, "recipient": sent.recipient, "outcome": word}
-        if decision.status is message.Status.ACCEPTED:
-            log.info("SMS sent", segments=sent.segments, **facts)
-        else:
-            if decision.due_at is not None:
-                facts["again_at"] = decision.due_at.isoformat(timespec="seconds")
-            log.warning(
-                "SMS not sent yet" if decision.due_at is not None else "SMS not sent",
-                status=decision.status,
-                code=outcome.code,
-                detail=outcome.detail,
-                reason=decision.reason,
-                **facts,
-            )
-        if not kept:
-            log.warning("the lease had run out meanwhile; this result is not the message's any more")
+
+_WORDS = {
+    message.Status.ACCEPTED: "SMS sent",
+    message.Status.DELIVERED: "SMS delivered",
+    message.Status.FAILED: "SMS not delivered",
+}
+
+
+def _tell(
+    attempt: _Attempt, outcome: message.Outcome, decision: ports.Decision, status: message.Status | None, *, late: bool
+) -> None:
+    """What came of an attempt, and what its message is now: receipts may have come before, or a person decided."""
+    sent = attempt.lease.message
+    facts: dict[str, object] = {
+        "provider": attempt.provider.name,
+        "attempt": attempt.number,
+        "recipient": sent.recipient,
+        "outcome": message.OUTCOMES[type(outcome)],
+    }
+    if late:
+        facts["late"] = True
+    if status is message.Status.ACCEPTED:
+        log.info("SMS sent", segments=sent.segments, **facts)
+        return
+    facts |= {"code": outcome.code, "detail": outcome.detail}
+    if status is None:
+        log.warning("this result is not the message's any more", **facts)
+    elif status is not decision.status:
+        tell = log.warning if status is message.Status.FAILED else log.info
+        tell(_WORDS.get(status, "this result changes nothing"), status=status, **facts)
+    else:
+        if decision.due_at is not None:
+            facts["again_at"] = decision.due_at.isoformat(timespec="seconds")
+        log.warning(
+            "SMS not sent yet" if decision.due_at is not None else "SMS not sent",
+            status=status,
+            reason=decision.reason,
+            **facts,
+        )

@@ -54,6 +54,7 @@ class Reason(enum.StrEnum):
     UNANSWERED = "unanswered"  # timeout, reset or nonsense after the request was written
     POISON = "poison"  # claimed again and again, never ended
     PROVIDER_MISSING = "provider_missing"  # the config no longer has it
+    NODE_MISSING = "node_missing"  # to be sent again, and the config no longer has the node that knows by what route
     OPERATOR = "operator"
 
 

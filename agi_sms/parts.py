@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from agi_sms import config as configuration
-from agi_sms import content, delivery, fetching, ports, providers
+from agi_sms import content, delivery, fetching, plan, ports, providers
 from agi_sms.asterisk import messenger
 from agi_sms.providers import common
 
@@ -88,6 +89,7 @@ class Parts:
             policy=settings.retry,
             break_after=settings.health.break_after,
             break_for=settings.health.break_for,
+            routes=partial(plan.route, self.config.nodes),
         )
 
     def _account(self, name: str) -> delivery.Account:

@@ -120,6 +120,12 @@ def routed(draft: message.Draft, target: node.Node) -> message.Draft:
     return replace(draft, status=Status.HELD, reason=Reason.NO_ROUTE)
 
 
+def route(nodes: node.Nodes, name: str, number: str) -> tuple[str, ...] | None:
+    """By which providers a message of this node to this number goes; None where there is no such node."""
+    found = nodes.get(name)
+    return None if found is None else found.route.for_number(number)
+
+
 def _waits_for_names(target: node.Node, drafts: Iterable[message.Draft]) -> bool:
     named_by_answer = target.asking is not None and node.Allowed.RECIPIENTS in target.asking.allow
     asked_for = any(

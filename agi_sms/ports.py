@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta, tzinfo
 from types import MappingProxyType
 from typing import Protocol
@@ -118,13 +118,15 @@ class Lease:
 class Decision:
     """What becomes of a message after an attempt. `due_at` only for SCHEDULED and UNCERTAIN.
 
-    `provider` is where its next attempt goes, None: where the last one went or was to go.
+    `provider` is where its next attempt goes, None: where the last one went or was to go. `route` is given to a
+    message that had none.
     """
 
     status: message.Status
     reason: message.Reason | None = None
     due_at: datetime | None = None
     provider: str | None = None
+    route: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -445,11 +447,15 @@ class Outbox(Protocol):
         *,
         receipt_due_at: datetime | None = None,
         cost: message.Cost | None = None,
-    ) -> bool:
-        """Record what came of an attempt; False where the lease was lost meanwhile.
+    ) -> Status | None:
+        """Record what came of an attempt; what its message is now, None where nothing was recorded.
 
         Receipts that came before win over the decision. `receipt_due_at`: when a receipt that has the last word
         is overdue. `cost` takes the place of the one that `begin` was given.
+
+        It is never too late for an attempt in doubt, though its lease ran out or it was finished as Uncertain: that
+        it was taken ends the doubt as a receipt would. That it was not, makes of a message that is uncertain or held
+        what the decision says, unless another attempt may have been taken. Every other end of an attempt stays.
         """
 
     async def receive(self, provider: str, receipts: Sequence[Receipt]) -> Received:
@@ -541,9 +547,16 @@ class OnUncertain(enum.StrEnum):
     FAILOVER = "failover"  # to the route's next provider: it may arrive twice, and cost twice
 
 
+def _unheard(_: message.Outcome) -> None:
+    """Nobody wants to know."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Submission:
-    """One message to a provider. `ref` is our id for it, the same at every attempt."""
+    """One message to a provider. `ref` is our id for it, the same at every attempt.
+
+    Where `send` came to Uncertain and the answer comes after all, `late` takes what it means, on the event loop.
+    """
 
     ref: str
     to: str
@@ -553,6 +566,7 @@ class Submission:
     segments: int
     node: str
     attempt: int
+    late: Callable[[message.Outcome], None] = field(default=_unheard, compare=False, repr=False)
 
 
 class Provider(Protocol):

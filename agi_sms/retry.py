@@ -44,6 +44,13 @@ def wait(policy: Policy, rounds: int, jitter: float) -> timedelta:
 
 
 Broken = Callable[[str], datetime | None]
+Routes = Callable[[str, str], tuple[str, ...] | None]
+"""The providers in order for a node's message to a number, by the present configuration; None: it has no such node."""
+
+
+def no_routes(node: str, number: str) -> tuple[str, ...] | None:
+    """No message without a route gets one."""
+    return ()
 
 
 def choose(
@@ -52,20 +59,23 @@ def choose(
     traits: Callable[[str], ports.Provider | None],
     now: datetime,
     broken: Broken = lambda _: None,
+    routes: Routes = no_routes,
 ) -> Go | ports.Decision:
     """Where a claimed message goes, or how its lease ends without an attempt.
 
     `broken` tells until when a provider is left alone, None where it is not: then the route's next healthy one gets
-    the message. An uncertain one may only be sent again by the provider that may have it already, unless the
-    operator lets it fail over. One that a crash left so has its grace period before it, unless the provider dedupes.
+    the message. One that has no route, as a person has it sent after all, gets that of `routes`. An uncertain one may
+    only be sent again by the provider that may have it already, unless the operator lets it fail over. One that a crash
+    left so has its grace period before it, unless the provider dedupes.
     """
     if lease.status_before is Status.UNCERTAIN:
         return _doubtful(lease, policy, traits, now, broken)
     held = lease.message
+    if not held.route:
+        return _routed(held, routes(held.node, held.recipient))
     known = [name for name in held.route if traits(name) is not None]
     if not known:
-        reason = Reason.PROVIDER_MISSING if held.route else Reason.NO_ROUTE
-        return ports.Decision(status=Status.HELD, reason=reason)
+        return ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
     start = known.index(held.provider) if held.provider in known else 0
     ordered = known[start:] + known[:start]
     healthy = next((name for name in ordered if broken(name) is None), None)
@@ -75,6 +85,14 @@ def choose(
     if healthy != held.provider:  # it is claimed again under that name, with its places and its rate
         return ports.Decision(status=Status.SCHEDULED, due_at=held.due_at, provider=healthy)
     return Go(provider=healthy)
+
+
+def _routed(held: message.Message, route: tuple[str, ...] | None) -> ports.Decision:
+    """It is claimed again by the first of its new route, with its places and its rate."""
+    if not route:
+        reason = Reason.NODE_MISSING if route is None else Reason.NO_ROUTE
+        return ports.Decision(status=Status.HELD, reason=reason)
+    return ports.Decision(status=Status.SCHEDULED, due_at=held.due_at, provider=route[0], route=route)
 
 
 def _doubtful(

@@ -55,6 +55,7 @@ REASONS = {
     Reason.UNANSWERED: "after the message was handed over, no answer came that says whether it was taken",
     Reason.POISON: "taken up again and again without ever ending",
     Reason.PROVIDER_MISSING: "the configuration no longer has its provider",
+    Reason.NODE_MISSING: "it was made without a route, and the configuration no longer has its node, to get one from",
     Reason.UNDELIVERED: "the provider reports that it never reached the phone",
     Reason.OPERATOR: "an operator said so",
 }

@@ -9,6 +9,7 @@ from agi_sms.message import Status
 _NOT_TAKEN = frozenset(message.OUTCOMES[kind] for kind in (message.Rejected, message.Retry, message.ProviderDown))
 _TAKEN = message.OUTCOMES[message.Accepted]
 _UNDECIDED = frozenset({Status.SCHEDULED, Status.UNCERTAIN, Status.HELD})
+_DOUBTED = frozenset({Status.UNCERTAIN, Status.HELD})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,25 +21,30 @@ class Tried:
     verdict: Status | None
 
 
-def verdict(ids: Collection[str], told: Iterable[tuple[str, Status]]) -> Status | None:
-    """What receipts (provider's id and state, as they came) say of an attempt whose answer gave these `ids`.
+def verdict(ids: Collection[str], told: Iterable[tuple[str, Status]], *, whole: bool = True) -> Status | None:
+    """What receipts (provider's id and state, as they came) say of an attempt whose answers gave these `ids`.
 
     It is delivered when each id is, failed as soon as one failed. An empty id speaks for all. So does any where
     the answer gave one id or none: what a receipt then names is the same, written in another way.
+
+    Where the ids are not of the `whole` text, but of those of its segments that were taken, one that failed is the
+    failure of the text too: no phone can put it together. Any other word about them leaves open what became of the
+    rest, and so of the text.
     """
     delivered: set[str] = set()
     word = None
     for name, state in told:
-        segment = name if len(ids) > 1 else ""
+        segment = name if len(ids) > 1 or not whole else ""
         if segment in delivered:
             continue
         if state is Status.FAILED:
             return Status.FAILED
         if state is Status.DELIVERED:
             delivered.add(segment)
-            if not segment or len(delivered) >= len(ids):
+            if not segment or (whole and len(delivered) >= len(ids)):
                 return Status.DELIVERED
-        word = Status.ACCEPTED
+        if whole or not segment:
+            word = Status.ACCEPTED
     return word
 
 
@@ -52,10 +58,20 @@ def settled(status: Status, tried: Sequence[Tried], before: int) -> Status | Non
     """
     if any(one.verdict is Status.DELIVERED for one in tried):
         return None if status is Status.DELIVERED else Status.DELIVERED
-    possible = [one for one in tried if one.n > before and (one.verdict or one.outcome not in _NOT_TAKEN)]
+    possible = _possible(tried, before)
     if status in message.FINAL or not possible:
         return None
     if possible[-1].verdict is Status.FAILED:
         return Status.FAILED
     taken = any(one.verdict is Status.ACCEPTED or (one.verdict is None and one.outcome == _TAKEN) for one in possible)
     return Status.ACCEPTED if taken and status in _UNDECIDED else None
+
+
+def cleared(status: Status, tried: Sequence[Tried], before: int, n: int) -> bool:
+    """Whether the message was in doubt, and is no longer as attempt `n` was not taken: no other may have been."""
+    return status in _DOUBTED and n > before and not _possible(tried, before)
+
+
+def _possible(tried: Sequence[Tried], before: int) -> list[Tried]:
+    """Those that were taken, or may have been."""
+    return [one for one in tried if one.n > before and (one.verdict or one.outcome not in _NOT_TAKEN)]

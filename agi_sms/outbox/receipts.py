@@ -2,9 +2,10 @@
 
 import sqlite3
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from agi_sms import ids, ports
+from agi_sms import ids, message, ports
 from agi_sms.message import Reason, Status
 from agi_sms.outbox import fates, queries, rows
 
@@ -14,6 +15,7 @@ MOST_UNMATCHED = 100_000  # receipts that are nobody's; of more the oldest go
 UNMATCHED_FOR = timedelta(days=7)
 _EVER = 1 << 62  # milliseconds
 _FINAL = (Status.DELIVERED, Status.FAILED)
+_DOUBT = message.OUTCOMES[message.Uncertain]
 
 
 def receive(
@@ -31,7 +33,9 @@ def receive(
         new += 1
         if attempt is None:
             unmatched += 1
-        elif (before := settle(raw, attempt["message_id"], attempt["id"])) is not None:
+            continue
+        weigh(raw, attempt["id"])
+        if (before := settle(raw, attempt["message_id"])) is not None:
             changed = raw.execute(SQL["one"], {"message_id": attempt["message_id"]}).fetchone()
             settled.append(ports.Settled(message=rows.to_message(changed), before=before, receipt=receipt))
     if unmatched:
@@ -101,28 +105,62 @@ def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_i
         _count(raw, -found)
 
 
-def settle(raw: sqlite3.Connection, message_id: str, attempt_id: str) -> Status | None:
-    """Make of a message what the receipts of this attempt and others say; its status before, if that has changed.
+def weigh(raw: sqlite3.Connection, attempt_id: str, *, answered: bool = False) -> None:
+    """Write down what the receipts of an attempt say together; a last word is the last, whatever ids come after it.
+
+    `answered`: just now, so that ids that were not known before say what its receipts are about.
+    """
+    facts = {"attempt_id": attempt_id}
+    attempt = raw.execute(SQL["attempt"], facts).fetchone()
+    told = [(row["provider_id"], Status(row["state"])) for row in raw.execute(SQL["told"], facts)]
+    if not told or (attempt["verdict"] in _FINAL and not answered):
+        return
+    names = {row["provider_id"] for row in raw.execute(SQL["provider_ids"], facts)}
+    word = fates.verdict(names, told, whole=not names or attempt["outcome"] != _DOUBT)
+    raw.execute(SQL["set_verdict"], facts | {"verdict": None if word is None else str(word)})
+
+
+def settle(raw: sqlite3.Connection, message_id: str) -> Status | None:
+    """Make of a message what its attempts and their receipts say; its status before, if that has changed.
 
     While an attempt is under way nothing changes: what it comes to is needed too.
     """
-    facts = {"message_id": message_id, "attempt_id": attempt_id}
-    names = [row["provider_id"] for row in raw.execute(SQL["provider_ids"], facts)]
-    told = [(row["provider_id"], Status(row["state"])) for row in raw.execute(SQL["told"], facts)]
-    if told:
-        word = fates.verdict(set(names), told)
-        raw.execute(SQL["set_verdict"], facts | {"verdict": None if word is None else str(word)})
-    row = raw.execute(SQL["standing"], facts).fetchone()
-    if row["under_way"]:
+    standing = _standing(raw, message_id)
+    if standing is None:
         return None
-    before = Status(row["lease_before"] or row["status"])
-    tried = [_tried(one) for one in raw.execute(SQL["tried"], facts)]
-    after = fates.settled(before, tried, row["attempts_before"])
+    after = fates.settled(standing.status, standing.tried, standing.before)
     if after is None:
         return None
     reason = str(Reason.UNDELIVERED) if after is Status.FAILED else None
-    raw.execute(SQL["settle_message"], facts | {"status": str(after), "reason": reason})
-    return before
+    raw.execute(SQL["settle_message"], {"message_id": message_id, "status": str(after), "reason": reason})
+    return standing.status
+
+
+def cleared(raw: sqlite3.Connection, message_id: str, n: int) -> bool:
+    """Whether a message was in doubt, and is no longer as its attempt `n` was not taken."""
+    standing = _standing(raw, message_id)
+    return standing is not None and fates.cleared(standing.status, standing.tried, standing.before, n)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """What a message is, or was before its lease, and its attempts, of which `before` came before a retry."""
+
+    status: Status
+    tried: Sequence[fates.Tried]
+    before: int
+
+
+def _standing(raw: sqlite3.Connection, message_id: str) -> _Standing | None:
+    """None while an attempt is under way."""
+    row = raw.execute(SQL["standing"], {"message_id": message_id}).fetchone()
+    if row["under_way"]:
+        return None
+    return _Standing(
+        status=Status(row["lease_before"] or row["status"]),
+        tried=[_tried(one) for one in raw.execute(SQL["tried"], {"message_id": message_id})],
+        before=row["attempts_before"],
+    )
 
 
 def _tried(row: sqlite3.Row) -> fates.Tried:

@@ -195,7 +195,7 @@ class SqliteOutbox:
         *,
         receipt_due_at: datetime | None = None,
         cost: message.Cost | None = None,
-    ) -> bool:
+    ) -> message.Status | None:
         return await self._writer.submit(
             lambda raw: work.finish(
                 raw,

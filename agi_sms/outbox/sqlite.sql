@@ -79,10 +79,16 @@ SELECT m.id, m.claims, m.lease_before,
 FROM messages m INDEXED BY messages_leased WHERE m.status = 'sending' AND substr(m.lease_token, 1, length(:run)) <> :run
 ORDER BY m.lease_until LIMIT :most;
 
--- name: close_attempt
+-- name: answered
 UPDATE attempts SET ended_at = :now, outcome = :outcome, code = :code, detail = :detail,
     cost = coalesce(:cost, cost), currency = coalesce(:currency, currency)
-WHERE id = :attempt_id AND message_id = :message_id AND ended_at IS NULL;
+WHERE id = :attempt_id AND message_id = :message_id
+
+-- name: close_attempt
+{answered} AND ended_at IS NULL;
+
+-- name: amend_attempt
+{answered} AND outcome = 'uncertain';
 
 -- name: void
 UPDATE messages SET status = :status, reason = coalesce(:reason, reason), due_at = coalesce(:due_at, due_at),
@@ -155,22 +161,30 @@ FROM attempts WHERE message_id = :message_id;
 -- The provider is noted before the bytes leave: should nobody hear of the answer, the message stays with it.
 UPDATE messages SET claims = 0, provider = :provider, receipt_due_at = NULL WHERE id = :message_id;
 
--- name: end_lease
+-- name: decide
 UPDATE messages SET status = :status, reason = :reason, claims = 0,
     due_at = CASE WHEN :status IN ('scheduled', 'uncertain') THEN :due_at ELSE due_at END,
-    provider = coalesce(:provider, provider), receipt_due_at = coalesce(:receipt_due_at, receipt_due_at),
+    route = coalesce(:route, route), provider = coalesce(:provider, provider),
+    receipt_due_at = coalesce(:receipt_due_at, receipt_due_at),
     lease_token = NULL, lease_until = NULL, lease_before = NULL
-WHERE id = :message_id AND status = 'sending' AND lease_token = :token;
+WHERE id = :message_id
 
--- name: open_attempt
-SELECT provider FROM attempts WHERE id = :attempt_id AND message_id = :message_id AND ended_at IS NULL;
+-- name: end_lease
+{decide} AND status = 'sending' AND lease_token = :token;
+
+-- name: attempt
+SELECT message_id, n, provider, outcome, verdict FROM attempts WHERE id = :attempt_id;
 
 -- name: any_open_attempt
 SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL;
 
 -- name: add_submission
 INSERT INTO submissions (attempt_id, segment, provider, provider_id)
-VALUES (:attempt_id, :segment, :provider, :provider_id);
+VALUES (:attempt_id, :segment, :provider, :provider_id) ON CONFLICT (attempt_id, segment) DO NOTHING;
+
+-- name: expect_receipt
+UPDATE messages SET receipt_due_at = coalesce(receipt_due_at, :receipt_due_at)
+WHERE id = :message_id AND status = 'accepted';
 
 -- === receipts ===
 
@@ -418,7 +432,7 @@ SELECT status FROM messages WHERE id = :message_id;
 UPDATE messages SET status = 'cancelled', reason = 'operator', receipt_due_at = NULL WHERE id = :message_id;
 
 -- name: judge_sent
-UPDATE messages SET status = 'accepted', reason = NULL, claims = 0 WHERE id = :message_id;
+UPDATE messages SET status = 'accepted', reason = NULL, claims = 0, receipt_due_at = NULL WHERE id = :message_id;
 
 -- name: judge_fail
 UPDATE messages SET status = 'failed', reason = 'operator', claims = 0, receipt_due_at = NULL WHERE id = :message_id;

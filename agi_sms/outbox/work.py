@@ -1,7 +1,9 @@
 """Inside the transactions of delivery: take, begin, finish, and what becomes of leases that ran out."""
 
+import json
 import secrets
 import sqlite3
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +13,7 @@ from agi_sms.outbox import queries, receipts, rows
 SQL = queries.load("sqlite")
 MOST_CLAIMS = 10  # in a row without an attempt or a decision; after that the message is held
 CHUNK = 250  # rows in one transaction, so that admissions do not wait
+_DOUBT = message.OUTCOMES[message.Uncertain]
 
 
 def tidy(raw: sqlite3.Connection, now: datetime) -> bool:
@@ -71,7 +74,7 @@ def _void(raw: sqlite3.Connection, row: sqlite3.Row, now: int) -> message.Status
             "attempt_id": row["open_attempt"],
             "message_id": row["id"],
             "now": now,
-            "outcome": message.OUTCOMES[message.Uncertain],
+            "outcome": _DOUBT,
             "code": str(message.Reason.CRASHED),
             "detail": "the gateway ended, or its lease did, before the answer was written down",
             "cost": None,
@@ -79,7 +82,7 @@ def _void(raw: sqlite3.Connection, row: sqlite3.Row, now: int) -> message.Status
         },
     )
     _set_status(raw, row["id"], message.Status.UNCERTAIN, message.Reason.CRASHED, now)
-    receipts.settle(raw, row["id"], row["open_attempt"])
+    receipts.settle(raw, row["id"])
     return message.Status.UNCERTAIN
 
 
@@ -133,23 +136,39 @@ def finish(
     decision: ports.Decision,
     receipt_due_at: datetime | None = None,
     cost: message.Cost | None = None,
-) -> bool:
-    """Close the attempt and the lease together; False, and no change, where either is not ours any more."""
+) -> message.Status | None:
+    """Close the attempt and the lease together, or end the doubt about an attempt that was closed in doubt.
+
+    What the message is now; None, and no change, where the attempt has another end, or the lease is not ours any more.
+    """
     facts: dict[str, Any] = {"message_id": lease.message.id, "attempt_id": attempt_id}
-    attempt = raw.execute(SQL["open_attempt"], facts).fetchone()
-    if attempt is None or not _end_lease(raw, now, lease, decision, receipt_due_at):
-        return False
-    word = message.OUTCOMES[type(outcome)]
+    attempt = raw.execute(SQL["attempt"], facts).fetchone()
+    if attempt is None or attempt["message_id"] != lease.message.id:
+        return None
+    late = attempt["outcome"] == _DOUBT
+    if not late and (attempt["outcome"] or not _end_lease(raw, now, lease, decision, receipt_due_at)):
+        return None
     told = {"code": rows.storable(outcome.code), "detail": rows.storable(outcome.detail)}
-    raw.execute(SQL["close_attempt"], facts | told | _money(cost) | {"now": rows.to_ms(now), "outcome": word})
-    if isinstance(outcome, message.Accepted):
-        provider = attempt["provider"]
-        names = [rows.storable(name) for name in outcome.ids if name]
-        for segment, name in enumerate(names, start=1):
-            raw.execute(SQL["add_submission"], facts | {"segment": segment, "provider": provider, "provider_id": name})
-        receipts.match(raw, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
-    receipts.settle(raw, lease.message.id, attempt_id)  # some come before the answer
-    return True
+    ended = {"now": rows.to_ms(now), "outcome": message.OUTCOMES[type(outcome)]}
+    raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts | told | ended | _money(cost))
+    if isinstance(outcome, message.Accepted | message.Uncertain):
+        _name(raw, attempt_id, attempt["provider"], outcome.ids)
+    receipts.weigh(raw, attempt_id, answered=not late)  # some come before the answer
+    settled = receipts.settle(raw, lease.message.id)
+    if late and settled is not None:
+        raw.execute(SQL["expect_receipt"], facts | {"receipt_due_at": rows.maybe_ms(receipt_due_at)})
+    elif late and receipts.cleared(raw, lease.message.id, attempt["n"]):
+        raw.execute(SQL["decide"], facts | _decided(now, decision))
+    return message.Status(raw.execute(SQL["status"], facts).fetchone()["status"])
+
+
+def _name(raw: sqlite3.Connection, attempt_id: str, provider: str, ids: Sequence[str]) -> None:
+    """Keep the provider's names for segments, and take the receipts that came before."""
+    names = [rows.storable(name) for name in ids if name]
+    for segment, name in enumerate(names, start=1):
+        submission = {"attempt_id": attempt_id, "segment": segment, "provider": provider, "provider_id": name}
+        raw.execute(SQL["add_submission"], submission)
+    receipts.match(raw, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
 
 
 def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:
@@ -166,19 +185,19 @@ def _end_lease(
     decision: ports.Decision,
     receipt_due_at: datetime | None = None,
 ) -> bool:
+    facts = {"message_id": lease.message.id, "token": lease.token}
+    return raw.execute(SQL["end_lease"], facts | _decided(now, decision, receipt_due_at)).rowcount == 1
+
+
+def _decided(now: datetime, decision: ports.Decision, receipt_due_at: datetime | None = None) -> dict[str, Any]:
     due_at = rows.maybe_ms(decision.due_at)
     if decision.status is message.Status.SCHEDULED and due_at is None:
         due_at = rows.to_ms(now)
-    ended = raw.execute(
-        SQL["end_lease"],
-        {
-            "message_id": lease.message.id,
-            "token": lease.token,
-            "status": str(decision.status),
-            "reason": None if decision.reason is None else str(decision.reason),
-            "due_at": due_at,
-            "provider": decision.provider,
-            "receipt_due_at": rows.maybe_ms(receipt_due_at),
-        },
-    )
-    return ended.rowcount == 1
+    return {
+        "status": str(decision.status),
+        "reason": None if decision.reason is None else str(decision.reason),
+        "due_at": due_at,
+        "route": json.dumps(decision.route) if decision.route else None,
+        "provider": decision.provider,
+        "receipt_due_at": rows.maybe_ms(receipt_due_at),
+    }

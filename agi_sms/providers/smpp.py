@@ -3,13 +3,16 @@
 A submit_sm is written at most once. Answered with an error it was certainly not taken; written and not answered
 (deadline, lost connection) it may have been. A text of several segments is taken when all of them are, one after
 the other: an answer that asks for patience is asked again for this segment, and what was begun and cannot be ended
-is Uncertain, since a phone may have a half of it.
+is Uncertain, since a phone may have a half of it. An answer after its deadline is handed on late; nothing is sent
+because of it.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 from agi_sms import durations, harmless, http_words, message, ports
 from agi_sms.providers import (
@@ -29,6 +32,17 @@ _LONGEST_NUMBER = 20
 _RECEIPT = 1  # registered_delivery: of success and failure
 _LONGEST_TRY = 4  # times `timeout`: for the connection, for a free place in it, for its turn, for the answer
 _AGAIN = 0.5  # seconds before a segment goes again that was not taken, and twice as many each time
+_LATE = "answered after its deadline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Segment:
+    """One submit_sm of a `text`. `late` takes what its answer means where that comes after its deadline."""
+
+    body: bytes
+    text: str
+    begun: bool  # those before it were taken
+    late: Callable[[message.Outcome], None]
 
 
 class SmppProvider:
@@ -73,7 +87,7 @@ class SmppProvider:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._under_way.add(ended)
         try:
-            return await self._all(bodies, submission.text)
+            return await self._all(bodies, submission)
         finally:
             self._under_way.discard(ended)
             ended.set_result(None)
@@ -96,29 +110,36 @@ class SmppProvider:
 
     # --- submitting -------------------------------------------------------------------------------------------
 
-    async def _all(self, bodies: list[bytes], text: str) -> message.Outcome:
+    async def _all(self, bodies: list[bytes], submission: ports.Submission) -> message.Outcome:
         until = self._clock() + self.timeout.total_seconds() - _LONGEST_TRY * self._patience
-        ids: list[str] = []
+        ids: tuple[str, ...] = ()
         for taken, body in enumerate(bodies):
-            outcome = await (self._next(body, text, until) if taken else self._one(body, text, begun=False))
+            come_to = partial(_come_to, ids=ids, taken=taken, total=len(bodies))
+            segment = _Segment(
+                body=body,
+                text=submission.text,
+                begun=taken > 0,
+                late=partial(_hand_on, submission.late, come_to),
+            )
+            outcome = await (self._next(segment, until) if taken else self._one(segment))
             if not isinstance(outcome, message.Accepted):
-                return _begun(outcome, ids, taken, len(bodies)) if taken else outcome
+                return come_to(outcome)
             ids += outcome.ids
-        return message.Accepted(ids=tuple(ids))
+        return message.Accepted(ids=ids)
 
-    async def _next(self, body: bytes, text: str, until: float) -> message.Outcome:
+    async def _next(self, segment: _Segment, until: float) -> message.Outcome:
         """One more segment of a text that is begun: patiently, since without it the others are worth nothing."""
         if self._clock() >= until:
             return message.ProviderDown(code="late", detail="the segments before took too long")
         pause = _AGAIN
-        outcome = await self._one(body, text, begun=True)
+        outcome = await self._one(segment)
         while isinstance(outcome, message.Retry | message.ProviderDown) and self._clock() + pause < until:
             await asyncio.sleep(pause)
             pause *= 2
-            outcome = await self._one(body, text, begun=True)
+            outcome = await self._one(segment)
         return outcome
 
-    async def _one(self, body: bytes, text: str, *, begun: bool) -> message.Outcome:
+    async def _one(self, segment: _Segment) -> message.Outcome:
         """One segment, written once or not at all."""
         try:
             await self._link.session()  # who cannot have one shall not wait for a place
@@ -130,9 +151,9 @@ class SmppProvider:
             return self._busy()
         try:
             await self._turn()
-            if self._closed and not begun:
+            if self._closed and not segment.begun:
                 return _closed()
-            return await self._submit(self._link.bound, body, text)
+            return await self._submit(self._link.bound, segment)
         except smpp_link.Down as down:
             return down.outcome
         except TimeoutError:
@@ -147,10 +168,16 @@ class SmppProvider:
             raise TimeoutError
         await asyncio.sleep(self._pace.take(now) - now)
 
-    async def _submit(self, session: Session, body: bytes, text: str) -> message.Outcome:
-        sent_at = self._clock()
+    async def _submit(self, session: Session, segment: _Segment) -> message.Outcome:
+        read = partial(self._read, session, segment.text, self._clock())
+
+        def late(answer: smpp_pdus.Pdu) -> None:
+            outcome = read(answer)
+            detail = f"{outcome.detail}, {_LATE}" if outcome.detail else _LATE
+            segment.late(replace(outcome, detail=harmless.clipped(detail)))
+
         try:
-            answer = await session.ask(smpp_pdus.Command.SUBMIT, body)
+            return read(await session.ask(smpp_pdus.Command.SUBMIT, segment.body, late=late))
         except Lost as error:
             if error.written:
                 return message.Uncertain(code="lost", detail=f"{error}, before it answered")
@@ -158,6 +185,9 @@ class SmppProvider:
         except Silent:
             waited = durations.show(self._settings.timeout)
             return message.Uncertain(code="timeout", detail=f"no answer within {waited}")
+
+    def _read(self, session: Session, text: str, sent_at: float, answer: smpp_pdus.Pdu) -> message.Outcome:
+        """What the answer to a segment of `text` means."""
         name, tlvs = smpp_pdus.answer(answer.body)
         if not answer.status:
             session.served = True
@@ -216,8 +246,22 @@ def _closed() -> message.ProviderDown:
     return smpp_link.Closed().outcome
 
 
-def _begun(outcome: message.Outcome, ids: list[str], taken: int, total: int) -> message.Uncertain:
-    """What a text comes to of which some segments were taken and one was not, or perhaps not."""
+def _hand_on(
+    tell: Callable[[message.Outcome], None],
+    come_to: Callable[[message.Outcome], message.Outcome],
+    outcome: message.Outcome,
+) -> None:
+    tell(come_to(outcome))
+
+
+def _come_to(outcome: message.Outcome, *, ids: Sequence[str], taken: int, total: int) -> message.Outcome:
+    """What a text of so many segments comes to after the answer to one more than were taken before, as these `ids`."""
+    if isinstance(outcome, message.Accepted):
+        ids, taken = (*ids, *outcome.ids), taken + 1
+        if taken == total:
+            return message.Accepted(ids=tuple(ids), detail=outcome.detail)
+    if not taken:
+        return outcome
     named = f" ({', '.join(ids)})" if ids else ""
-    detail = f"{taken} of {total} segments were taken{named}, then: {outcome.detail}"
-    return message.Uncertain(code=outcome.code, detail=harmless.clipped(detail))
+    detail = harmless.clipped(f"{taken} of {total} segments were taken{named}, then: {outcome.detail}")
+    return message.Uncertain(code=outcome.code, detail=detail, ids=tuple(ids))

@@ -16,6 +16,7 @@ from agi_sms.providers.smpp_pdus import Command, Pdu, Status
 
 log = structlog.get_logger(__name__)
 
+MOST_OVERDUE = 1000  # requests whose answers are listened for after their deadlines; of more the newest
 _IN_A_ROW = 32  # PDUs that are read before others have their turn
 _FAREWELL = 2.0  # seconds for an unbind
 
@@ -33,6 +34,7 @@ class Silent(Exception):
 
 
 Receive = Callable[["Session", Pdu], None]
+Late = Callable[[Pdu], None]
 
 
 class Session:
@@ -52,6 +54,7 @@ class Session:
         self._patience = patience
         self._receive = receive
         self._pending: dict[int, tuple[int, asyncio.Future[Pdu | str]]] = {}
+        self._overdue: dict[int, tuple[int, Late]] = {}
         self._sequence = 0
         self._idle = asyncio.Event()
         self._probe = asyncio.Event()
@@ -60,15 +63,18 @@ class Session:
 
     # --- asking -----------------------------------------------------------------------------------------------
 
-    async def ask(self, command: int, body: bytes = b"") -> Pdu:
-        """One request, written at most once; its answer, whatever its status. Raises Lost and Silent."""
+    async def ask(self, command: int, body: bytes = b"", *, late: Late | None = None) -> Pdu:
+        """One request, written at most once; its answer, whatever its status. Raises Lost and Silent.
+
+        After Silent, `late` gets the answer if it comes all the same, while this connection lasts.
+        """
         deadline = asyncio.get_running_loop().time() + self._patience
         await self._room(deadline)
         if self.ended.done():
             raise Lost(self.ended.result(), written=False)
-        return await self._ask(command, body, deadline)
+        return await self._ask(command, body, deadline, late)
 
-    async def _ask(self, command: int, body: bytes, deadline: float) -> Pdu:
+    async def _ask(self, command: int, body: bytes, deadline: float, late: Late | None = None) -> Pdu:
         sequence = self._next()
         answer: asyncio.Future[Pdu | str] = asyncio.get_running_loop().create_future()
         self._pending[sequence] = (command | pdus.RESPONSE, answer)
@@ -77,8 +83,11 @@ class Session:
             async with asyncio.timeout_at(deadline):
                 found = await answer
         except TimeoutError:
-            self._probe.set()  # is anybody there?
-            raise Silent from None
+            if answer.cancelled():
+                self._probe.set()  # is anybody there?
+                self._listen(sequence, command | pdus.RESPONSE, late)
+                raise Silent from None
+            found = answer.result()  # it came in the same moment
         finally:
             del self._pending[sequence]
             if not self._pending:
@@ -87,10 +96,17 @@ class Session:
             raise Lost(found, written=True)
         return found
 
+    def _listen(self, sequence: int, expected: int, late: Late | None) -> None:
+        if late is None:
+            return
+        self._overdue[sequence] = (expected, late)
+        if len(self._overdue) > MOST_OVERDUE:
+            del self._overdue[next(iter(self._overdue))]
+
     def _next(self) -> int:
         while True:
             self._sequence = self._sequence % pdus.LAST_SEQUENCE + 1
-            if self._sequence not in self._pending:
+            if self._sequence not in self._pending and self._sequence not in self._overdue:
                 return self._sequence
 
     async def _room(self, deadline: float) -> None:
@@ -174,11 +190,14 @@ class Session:
 
     def _match(self, pdu: Pdu) -> None:
         expected, future = self._pending.get(pdu.sequence, (None, None))
-        fits = pdu.command in (expected, Command.NACK | pdus.RESPONSE)
-        if future is None or future.done() or not fits:
+        overdue, late = self._overdue.get(pdu.sequence, (None, None))
+        if future is not None and not future.done() and _fits(pdu, expected):
+            future.set_result(pdu)
+        elif late is not None and _fits(pdu, overdue):
+            del self._overdue[pdu.sequence]
+            late(pdu)
+        else:
             metrics.fault("smpp_unexpected")
-            return
-        future.set_result(pdu)
 
     # --- the link, and its end --------------------------------------------------------------------------------
 
@@ -246,6 +265,10 @@ class Session:
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_FAREWELL):
                 await self._writer.wait_closed()
+
+
+def _fits(answer: Pdu, expected: int | None) -> bool:
+    return answer.command in (expected, Command.NACK | pdus.RESPONSE)
 
 
 def _broken(error: OSError) -> str:

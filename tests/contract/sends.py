@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import functools
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -10,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from agi_sms import call, delivery, ids, message, ports, retry
+from agi_sms import call, delivery, ids, message, node, plan, ports, retry
 from agi_sms.message import Status
 from agi_sms.outbox import sqlite
 from agi_sms.testing import FakeProvider, FixedClock
@@ -34,6 +35,7 @@ class Rig:
         self.accounts: dict[str, delivery.Account] = {}
         self.break_after = 1000
         self.policy = POLICY
+        self.nodes: node.Nodes = {}
         self.sender: delivery.Delivery | None = None
         self.running: asyncio.Task[None] | None = None
 
@@ -56,6 +58,7 @@ class Rig:
             policy=self.policy,
             break_after=self.break_after,
             break_for=BREAK,
+            routes=functools.partial(plan.route, self.nodes),
         )
 
     async def stop(self) -> None:

@@ -283,7 +283,7 @@ async def test_a_reload_counts_for_what_is_claimed_after_it(rig: Rig) -> None:
 # --- leases -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_result_after_the_lease_ran_out_changes_nothing(rig: Rig) -> None:
+async def test_a_result_after_the_lease_ran_out_ends_the_doubt(rig: Rig) -> None:
     provider = FakeProvider("a")
     provider.gate.clear()
     rig.start(provider)
@@ -293,12 +293,12 @@ async def test_a_result_after_the_lease_ran_out_changes_nothing(rig: Rig) -> Non
     doubtful, _ = await rig.comes_to(one, Status.UNCERTAIN)
     assert doubtful.reason is Reason.CRASHED
     provider.gate.set()
+    taken, tried = await rig.comes_to(one, Status.ACCEPTED)
+    assert (taken.reason, tried) == (None, [("a", "accepted")])
+    rig.turn(5 * MINUTE)
     [two] = await rig.add()
     await rig.comes_to(two, Status.ACCEPTED)
-    rig.turn(5 * MINUTE)
-    doubtful, tried = await rig.comes_to(one, Status.HELD)
-    assert doubtful.reason is Reason.CRASHED
-    assert tried == [("a", "uncertain")]
+    assert [s.ref for s in provider.submissions] == [one, two]
 
 
 async def test_a_lease_that_is_lost_before_the_attempt_is_not_sent(rig: Rig) -> None:
@@ -361,7 +361,7 @@ async def result_that_waits(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> AsyncI
     refused: list[Exception] = []
     finish = rig.box.finish
 
-    async def noting(*args: Any, **more: Any) -> bool:
+    async def noting(*args: Any, **more: Any) -> Status | None:
         try:
             return await finish(*args, **more)
         except errors.OutboxError as error:
@@ -491,7 +491,7 @@ async def test_a_provider_that_does_not_let_go_stops_drain_for_a_while_only(
 async def test_what_the_outbox_refuses_for_ever_keeps_no_place(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[Any] = []
 
-    async def refused(*values: Any, **_: Any) -> bool:
+    async def refused(*values: Any, **_: Any) -> Status | None:
         asked.append(values)
         raise errors.OutboxRefused
 

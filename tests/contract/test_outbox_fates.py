@@ -73,6 +73,38 @@ def test_where_nobody_contradicts_himself_the_order_is_nothing(data: st.DataObje
     assert fates.verdict(ids, told) is fates.verdict(ids, data.draw(st.permutations(told)))
 
 
+@pytest.mark.parametrize(
+    ("ids", "told", "verdict"),
+    [
+        ("x", "", None),
+        ("x", "x:a", None),
+        ("x", "x:d", None),
+        ("x", "0x78:d", None),
+        ("x", "x:f", F),
+        ("x", "x:d x:f", None),  # contradicts itself: delivered was its last word
+        ("x", ":a", A),
+        ("x", ":d", D),
+        ("x", "x:d :d", D),
+        ("xy", "x:d y:d", None),
+        ("xy", "x:d y:f", F),
+        ("xy", "y:f x:d", F),
+    ],
+)
+def test_verdict_where_not_all_segments_were_taken(ids: str, told: str, verdict: Status | None) -> None:
+    assert fates.verdict(set(ids), said(told), whole=False) is verdict
+
+
+@given(
+    ids=st.sets(st.sampled_from("xyz"), min_size=1),
+    told=st.lists(st.tuples(st.sampled_from(["", "x", "y", "w"]), st.sampled_from([A, D, F])), max_size=8),
+)
+def test_a_last_word_is_the_last_of_a_part_too(ids: set[str], told: list[tuple[str, Status]]) -> None:
+    so_far = [fates.verdict(ids, told[:n], whole=False) for n in range(len(told) + 1)]
+    for before, after in itertools.pairwise(so_far):
+        assert before not in (D, F) or after is before
+    assert so_far[-1] is not D or ("", D) in told
+
+
 def tried(text: str) -> list[fates.Tried]:
     """`uncertain/f` is an attempt with that outcome whose receipts say failed; `/` is under way."""
     parts = [one.split("/") for one in text.split()]
@@ -122,3 +154,20 @@ def tried(text: str) -> list[fates.Tried]:
 )
 def test_settled(status: Status, attempts: str, before: int, after: Status | None) -> None:
     assert fates.settled(status, tried(attempts), before) is after
+
+
+@pytest.mark.parametrize(
+    ("status", "attempts", "before", "n", "cleared"),
+    [
+        (S.UNCERTAIN, "rejected/", 0, 1, True),
+        (S.HELD, "retry/", 0, 1, True),
+        (S.UNCERTAIN, "uncertain/ provider_down/", 0, 2, False),
+        (S.UNCERTAIN, "retry/ uncertain/", 0, 1, False),
+        (S.UNCERTAIN, "retry/a", 0, 1, False),  # a receipt says that it was taken
+        (S.HELD, "retry/", 1, 1, False),  # held for another reason since a person's retry
+        (S.UNCERTAIN, "uncertain/ retry/", 1, 2, True),
+        *((other, "rejected/", 0, 1, False) for other in sorted(set(Status) - {S.UNCERTAIN, S.HELD})),
+    ],
+)
+def test_cleared(status: Status, attempts: str, before: int, n: int, cleared: bool) -> None:
+    assert fates.cleared(status, tried(attempts), before, n) is cleared

@@ -23,9 +23,10 @@ OUTCOMES: dict[str, message.Outcome | None] = {
     "retry": message.Retry(),
     "provider_down": message.ProviderDown(),
     "uncertain": message.Uncertain(),
+    "half": message.Uncertain(),  # of its segments
     "crash": None,
 }
-UNKNOWN = {"retry": S.SCHEDULED, "provider_down": S.SCHEDULED, "uncertain": S.UNCERTAIN, "crash": S.UNCERTAIN}
+UNKNOWN = {"retry": S.SCHEDULED, "provider_down": S.SCHEDULED}  # else in doubt
 
 
 # --- one attempt: the end is a function of what was said, whatever the order -------------------------------------
@@ -43,25 +44,29 @@ class World:
     @property
     def end(self) -> tuple[S, R | None]:
         """By the set of receipts alone."""
-        heard = [one for one in self.receipts if one.ref or (self.answer == "accepted" and one.provider_id in self.ids)]
-        said = {(one.provider_id if len(self.ids) > 1 else "", one.state) for one in heard}
-        all_of_it = ("", S.DELIVERED) in said or (self.ids and {(name, S.DELIVERED) for name in self.ids} <= said)
-        refused = self.answer == "rejected"
+        heard = [one for one in self.receipts if one.ref or one.provider_id in self.ids]
+        half, refused = self.answer == "half", self.answer == "rejected"
+        said = {(one.provider_id if len(self.ids) > 1 or half else "", one.state) for one in heard}
+        each = self.ids and {(name, S.DELIVERED) for name in self.ids} <= said
+        all_of_it = ("", S.DELIVERED) in said or (each and not half)
         if any(state is S.FAILED for _, state in said):
             return S.FAILED, R.REJECTED if refused else R.UNDELIVERED
         if all_of_it:
             return S.DELIVERED, None
         if refused:
             return S.FAILED, R.REJECTED
-        if said or self.answer == "accepted":
+        if ("", S.ACCEPTED) in said or (said and not half) or self.answer == "accepted":
             return S.ACCEPTED, None
-        return UNKNOWN[self.answer], {"uncertain": R.UNANSWERED, "crash": R.CRASHED}.get(self.answer)
+        if self.answer in UNKNOWN:
+            return UNKNOWN[self.answer], None
+        return S.UNCERTAIN, R.CRASHED if self.answer == "crash" else R.UNANSWERED
 
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
     answer = draw(st.sampled_from(["accepted", *OUTCOMES, "accepted"]))
-    ids = tuple(f"s{n}" for n in range(draw(st.sampled_from([1, 2, 3, 0])))) if answer == "accepted" else ()
+    counts = {"accepted": [1, 2, 3, 0], "half": [1, 2]}.get(answer, [0])
+    ids = tuple(f"s{n}" for n in range(draw(st.sampled_from(counts))))
     truth = {name: draw(st.sampled_from(ENDS)) for name in ids}
     truth[""] = S.FAILED if S.FAILED in truth.values() else S.DELIVERED if truth else draw(st.sampled_from(ENDS))
     told = []
@@ -89,8 +94,8 @@ async def live(store: stores.Store, outbox: ports.Outbox, world: World, order: S
             await stores.claim(outbox, 0, MINUTE)
             await outbox.claim(free={}, lease=MINUTE)
         else:
-            if isinstance(outcome, message.Accepted):
-                outcome = message.Accepted(ids=tuple(f"{visit}-{name}" for name in world.ids))
+            if isinstance(outcome, message.Accepted | message.Uncertain):
+                outcome = replace(outcome, ids=tuple(f"{visit}-{name}" for name in world.ids))
             decision = replace(stores.DECISIONS[type(outcome)], due_at=store.clock() + 99 * HOUR)
             assert await outbox.finish(lease, attempt, outcome, decision)
         status = (await only(outbox, message_id=name)).status
@@ -169,11 +174,8 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
 
     def ends(self, name: str, end: tuple[message.Outcome, S, R | None], delay: int, segments: int, reuse: bool) -> None:
         outcome, status, reason = end
-        if isinstance(outcome, message.Accepted):
-            first = len(self.names) - (1 if reuse and self.names else 0)
-            fresh = tuple(f"x{first + n}" for n in range(segments))
-            self.names += [one for one in fresh if one not in self.names]
-            outcome = message.Accepted(ids=fresh)
+        if isinstance(outcome, message.Accepted | message.Uncertain):
+            outcome = replace(outcome, ids=self.fresh(segments, reuse))
         lease, attempt = self.held.pop(name), self.attempts.pop(name)
         due = self.now() + delay * MINUTE if status in (S.SCHEDULED, S.UNCERTAIN) else None
         if status is S.SCHEDULED and lease.status_before is S.UNCERTAIN:
@@ -182,6 +184,18 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
         assert self.run(self.outbox.finish(lease, attempt, outcome, decision))
         self.old.append((lease, attempt))
         self.agrees(name, status, reason)
+
+    def fresh(self, count: int, reuse: bool) -> tuple[str, ...]:
+        """New ids, or from the last one on."""
+        first = len(self.names) - (1 if reuse and self.names else 0)
+        made = tuple(f"x{first + n}" for n in range(count))
+        self.names += [one for one in made if one not in self.names]
+        return made
+
+    def named(self, outcome: message.Outcome, before: Sequence[tuple[str, ...]]) -> message.Outcome:
+        if not isinstance(outcome, message.Accepted | message.Uncertain):
+            return outcome
+        return replace(outcome, ids=sum(before, ()) + self.fresh(1, False))
 
     @rule(
         data=st.data(),
@@ -306,9 +320,11 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
     def fits(self, attempt: ports.Attempt) -> None:
         """Its last word stays, and there is a receipt that said so."""
         said = {one.receipt.state for one in attempt.receipts}
+        half = attempt.outcome == "uncertain" and bool(attempt.provider_ids)
         some = len(set(attempt.provider_ids)) > 1 and S.DELIVERED in said  # of its segments, maybe not all
+        unnamed = {one.receipt.state for one in attempt.receipts if not one.receipt.provider_id}
         assert (
-            (attempt.verdict is None and not said)
+            (attempt.verdict is None and not (unnamed if half else said))
             or attempt.verdict in said
             or (some and attempt.verdict is S.ACCEPTED)
         )
@@ -317,8 +333,8 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
         if said == {S.FAILED} or said == {S.FAILED, S.ACCEPTED}:
             assert attempt.verdict is S.FAILED
         delivered = {one.receipt.provider_id for one in attempt.receipts if one.receipt.state is S.DELIVERED}
-        whole = len(set(attempt.provider_ids)) < 2 or "" in delivered or set(attempt.provider_ids) <= delivered
-        if delivered and whole and S.FAILED not in said:
+        whole = len(set(attempt.provider_ids)) < 2 or set(attempt.provider_ids) <= delivered
+        if delivered and ((whole and not half) or "" in delivered) and S.FAILED not in said:
             assert attempt.verdict is S.DELIVERED
 
 

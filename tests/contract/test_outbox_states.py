@@ -153,18 +153,58 @@ class OutboxMachine(RuleBasedStateMachine):
         self.old.append((lease, None))
 
     @precondition(lambda self: bool(self.old))
-    @rule(data=st.data())
-    def late(self, data: st.DataObject) -> None:
-        """A worker that comes back when its lease is over."""
+    @rule(data=st.data(), end=st.sampled_from(ENDS))
+    def late(self, data: st.DataObject, end: tuple[message.Outcome, S, message.Reason | None]) -> None:
+        """A worker that comes back when its lease is over: only of an attempt in doubt there is something to say."""
         lease, attempt = data.draw(st.sampled_from(self.old))
-        before = self.run(self.outbox.story(lease.message.id))
-        accepted = ports.Decision(status=S.ACCEPTED)
+        name, (outcome, status, reason) = lease.message.id, end
+        decision = ports.Decision(status=status, reason=reason, due_at=self.now())
+        before = self.run(stores.story(self.outbox, name))
+        outcome = self.named(outcome, [one.provider_ids for one in before.attempts if one.id == attempt])
         assert self.run(self.outbox.begin(lease, "main")) is None
-        assert not self.run(self.outbox.settle(lease, accepted))
-        for name in {attempt, self.attempts.get(lease.message.id)} - {None}:
-            assert name is not None
-            assert not self.run(self.outbox.finish(lease, name, message.Accepted(ids=("late",)), accepted))
-        assert self.run(self.outbox.story(lease.message.id)) == before
+        assert not self.run(self.outbox.settle(lease, decision))
+        if name in self.attempts:
+            assert self.run(self.outbox.finish(lease, self.attempts[name], outcome, decision)) is None
+        doubtful = [one.id for one in before.attempts if one.outcome == "uncertain"]
+        got = None if attempt is None else self.run(self.outbox.finish(lease, attempt, outcome, decision))
+        after = self.run(stores.story(self.outbox, name))
+        if attempt not in doubtful:
+            assert (got, after) == (None, before)
+            return
+        assert got is after.message.status
+        assert [one.outcome for one in after.attempts if one.id == attempt] == [message.OUTCOMES[type(outcome)]]
+        assert [one for one in after.attempts if one.id != attempt] == [
+            one for one in before.attempts if one.id != attempt
+        ]
+        was = self.held[name].status_before if name in self.held else before.message.status
+        expected = was if name in self.attempts else self.settled(after, was, attempt, status)
+        if name in self.attempts or expected is was:
+            assert after.message == before.message
+            return
+        assert got is expected
+        self.frozen.pop(name, None)
+        if name in self.held:
+            self.old.append((self.held.pop(name), None))
+
+    def named(self, outcome: message.Outcome, before: Sequence[tuple[str, ...]]) -> message.Outcome:
+        """With ids, after those that its attempt has already."""
+        return outcome
+
+    @staticmethod
+    def settled(story: ports.Story, was: S, attempt: str | None, decided: S) -> S:
+        """What a message is that was this, now that it is known what one of its attempts in doubt came to."""
+        ours = story.attempts[len(story.attempts) - story.message.attempts :]
+        alive = [one for one in ours if one.verdict or one.outcome in ("accepted", "uncertain")]
+        if S.DELIVERED in [one.verdict for one in story.attempts]:
+            return S.DELIVERED
+        if was in (S.UNCERTAIN, S.HELD) and not alive and attempt in [one.id for one in ours]:
+            return decided
+        if was in message.FINAL or not alive:
+            return was
+        if alive[-1].verdict is S.FAILED:
+            return S.FAILED
+        taken = any((one.verdict or one.outcome) == "accepted" for one in alive)
+        return S.ACCEPTED if taken and was in (S.SCHEDULED, S.UNCERTAIN, S.HELD) else was
 
     @rule(minutes=st.sampled_from([1, 2, 5, 24 * 60]))
     def time_goes_by(self, minutes: int) -> None:

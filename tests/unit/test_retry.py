@@ -311,6 +311,26 @@ def test_without_any_provider_of_the_route_a_person_decides() -> None:
     assert retry.choose(make_lease(route=()), POLICY, providers(C), NOW) == unrouted
 
 
+def test_what_was_made_without_a_route_gets_the_present_one() -> None:
+    lease = make_lease(route=())
+    asked: list[tuple[str, str]] = []
+
+    def choose(route: tuple[str, ...] | None) -> retry.Go | ports.Decision:
+        def routes(node: str, number: str) -> tuple[str, ...] | None:
+            asked.append((node, number))
+            return route
+
+        return retry.choose(lease, POLICY, providers(A, B), NOW, lambda _: None, routes)
+
+    again = ports.Decision(status=Status.SCHEDULED, due_at=lease.message.due_at, provider="b", route=("b", "gone"))
+    assert choose(("b", "gone")) == again
+    assert choose(()) == ports.Decision(status=Status.HELD, reason=Reason.NO_ROUTE)
+    assert choose(None) == ports.Decision(status=Status.HELD, reason=Reason.NODE_MISSING)
+    assert set(asked) == {(lease.message.node, lease.message.recipient)}
+    routed = make_lease()
+    assert retry.choose(routed, POLICY, providers(A, B), NOW, lambda _: None, lambda *_: None) == retry.Go(provider="a")
+
+
 @pytest.mark.parametrize("reason", [Reason.UNANSWERED, Reason.CRASHED])
 def test_an_uncertain_message_is_held_unless_its_provider_may_have_it_again(reason: message.Reason) -> None:
     lease = make_lease(Status.UNCERTAIN, "a", attempts=1, reason=reason)
