@@ -1,13 +1,15 @@
 """What a company's receipts say: where they are in the notice, what each state means, how it is acknowledged. Pure.
 
 A place is a plain name (a field of the query or form, a key at the top of the JSON), a JSONPath that begins with `$`,
-an XPath that begins with `/`, or a field of the address's query whatever else there is: `?ref`. With `each`, places in
-JSON and XML are looked for from each item on.
+an XPath that begins with `/`, or a field of the address's query whatever else there is: `?ref`. Behind a JSONPath,
+` ?ref` is a field in the query of an address that is found there. With `each`, places in JSON and XML are looked for
+from each item on. No place may be in what the company's signature does not cover.
 """
 
 import json
+import re
 import urllib.parse
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from xml.etree.ElementTree import Element
@@ -15,7 +17,7 @@ from xml.etree.ElementTree import Element
 import pydantic
 
 from agi_sms import errors, harmless, http_body, message, ports
-from agi_sms.providers import http_answer, signatures
+from agi_sms.providers import http_answer, signatures, signatures_settings
 
 LONGEST_RAW = 2000  # characters of a receipt that are kept for people
 _MOST = 500  # receipts in one notice
@@ -26,7 +28,7 @@ _STATES = {
     "accepted": message.Status.ACCEPTED,
 }
 
-Source = Literal["query", "form", "json", "xml"]
+_WITHIN = re.compile(r"(\$.*\S)\s+\?([\w-]+)")  # a JSONPath, and a field in the address that is there
 
 
 def _place(source: str) -> str:
@@ -34,10 +36,8 @@ def _place(source: str) -> str:
         raise ValueError("must not be empty")
     if source == "?":
         raise ValueError("needs a name behind the ?")
-    if source.startswith("$"):
-        http_body.JsonPath(source)
-    elif source.startswith("/"):
-        http_answer.xpath(source)
+    if source[0] in "$/":
+        _finder(source)
     return source
 
 
@@ -51,7 +51,9 @@ def _keys(value: object) -> object:
 
 Place = Annotated[str, pydantic.AfterValidator(_place)]
 Places = Annotated[tuple[Place, ...], pydantic.BeforeValidator(_listed)]
-Sources = Annotated[tuple[Source, ...], pydantic.BeforeValidator(_listed), pydantic.Field(min_length=1)]
+Sources = Annotated[
+    tuple[signatures_settings.Source, ...], pydantic.BeforeValidator(_listed), pydantic.Field(min_length=1)
+]
 State = Literal["delivered", "failed", "accepted"]
 
 
@@ -77,6 +79,7 @@ class Acknowledge(_Part):
 class Receipts(_Part):
     """The receipts of one company. `from` says where: one of query, form, json, xml, or several as they may come."""
 
+    verify: signatures_settings.Verify  # before the places: it says which of them can be believed
     from_: Sources = pydantic.Field(alias="from")
     method: Annotated[tuple[Literal["GET", "POST", "PUT"], ...], pydantic.BeforeValidator(_listed)] = ()
     only: Only | None = None
@@ -89,7 +92,19 @@ class Receipts(_Part):
     code: Place | None = None
     detail: Place | None = None
     acknowledge: Acknowledge = pydantic.Field(default_factory=Acknowledge)
-    verify: signatures.Verify
+
+    @pydantic.field_validator("only", "each", "id", "ref", "state", "code", "detail")
+    @classmethod
+    def _covered(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
+        """Refuse a place in what is not signed: there, anybody could write anything."""
+        verify: signatures_settings.Verify | None = info.data.get("verify")
+        places = value if isinstance(value, tuple) else (value.path if isinstance(value, Only) else value,)
+        for source in info.data.get("from_", ()) if verify is not None else ():
+            for place in filter(None, places):
+                part: signatures_settings.Part = "query" if place[0] == "?" or source == "query" else "body"
+                if verify is not None and part not in verify.covers(source):
+                    raise ValueError(_uncovered(place, source, part, verify))
+        return value
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> "Receipts":
@@ -126,7 +141,15 @@ class Receipts(_Part):
         return f"{public}/{urllib.parse.quote(token, safe='')}" if public and token else public
 
 
-Found = Callable[[str], str]  # a place -> what is there, as text, or nothing
+def _uncovered(
+    place: str, source: signatures_settings.Source, part: signatures_settings.Part, verify: signatures_settings.Verify
+) -> str:
+    where = {"query": "the query of the address", "body": "the body"}
+    mends = [f"name a place in {where[other]}" for other in verify.covers(source) - {part}]
+    return (
+        f"{place} is in {where[part]}, which scheme {verify.scheme} does not sign where it comes as {source}: "
+        f"whoever has seen a receipt could write anything there; {', or '.join([*mends, 'verify by scheme token'])}"
+    )
 
 
 class Reader:
@@ -137,30 +160,31 @@ class Reader:
         self._secret = secret.get(settings.verify.secret, "")
         self._mask = mask
         self._states = {name.casefold(): _STATES[state] for name, state in settings.states.items()}
-        places = (settings.id, settings.ref, settings.state, settings.code, settings.detail, *settings.each)
+        places = {settings.id, settings.ref, settings.state, settings.code, settings.detail, *settings.each}
+        places |= {settings.only.path} if settings.only is not None else set()
         self._paths = {place: _finder(place) for place in places if place is not None}
-        if settings.only is not None:
-            self._paths[settings.only.path] = _finder(settings.only.path)
+        self._names = {place.removeprefix("?") for place in self._paths}
 
     def read(self, notice: ports.Notice, now: datetime) -> ports.Report:
         """The receipts in a notice. Raises errors.ReceiptForged, errors.ReceiptError; nothing else."""
+        source = self._source(notice)
+        signatures.check(self._settings.verify, notice, source, self._secret, now)  # before a stranger learns anything
         if notice.method not in self._settings.methods:
             expected = " or ".join(self._settings.methods)
             raise errors.ReceiptError(f"came by {notice.method[:10]}, receipts come by {expected}")
-        signatures.check(self._settings.verify, notice, self._secret, now)
         try:
-            receipts = tuple(self._receipts(notice))
+            receipts = tuple(self._receipts(notice, source))
         except http_body.Unreadable as fault:
             raise errors.ReceiptError(f"cannot be read: {fault}") from None
         said = self._settings.acknowledge
         return ports.Report(receipts=receipts, status=said.status, content_type=said.type, body=said.body.encode())
 
-    def _receipts(self, notice: ports.Notice) -> Iterator[ports.Receipt]:
+    def _receipts(self, notice: ports.Notice, source: signatures_settings.Source) -> Iterator[ports.Receipt]:
         """Raises Unreadable, ReceiptError."""
-        kind, whole = self._whole(notice)
-        asked = _fields(urllib.parse.urlsplit(notice.url).query)
+        asked = _fields(urllib.parse.urlsplit(notice.url).query, self._names)
+        whole = asked if source == "query" else self._body(notice, source)
         items = [whole]
-        if self._settings.each and kind in {"json", "xml"}:
+        if self._settings.each and source in {"json", "xml"}:
             items = [found for place in self._settings.each for found in self._paths[place](whole)]
         if not items:
             raise errors.ReceiptError("cannot be read: there is nothing in it")
@@ -174,22 +198,27 @@ class Reader:
                     raise errors.ReceiptError(f"holds more than {_MOST} receipts")
                 yield self._receipt(values, _raw(item))
 
-    def _whole(self, notice: ports.Notice) -> tuple[str, Any]:
-        """What kind of notice it is, and what it holds."""
+    def _source(self, notice: ports.Notice) -> signatures_settings.Source:
+        """As what a notice is read, and verified."""
         sources = self._settings.from_
         kind = notice_kind(notice)
         if kind not in sources:
             usual = [source for source in sources if (source == "query") == (notice.method == "GET")]
             kind = usual[0] if usual else sources[0]
+        return kind
+
+    def _body(self, notice: ports.Notice, source: signatures_settings.Source) -> Any:
         text = notice.body.decode(errors="replace").removeprefix("\ufeff")
-        match kind:
+        match source:
             case "json":
-                return kind, http_body.json_tree(text)
+                return http_body.json_tree(text)
             case "xml":
                 from agi_sms import http_xml
 
-                return kind, http_xml.parse(text)
-        return kind, _fields(urllib.parse.urlsplit(notice.url).query if kind == "query" else text)
+                return http_xml.parse(text)
+        if text.lstrip()[:1] in {"{", "[", "<"}:  # nobody signs which of the two it is
+            raise http_body.Unreadable("it is JSON or XML, and called a form")
+        return _fields(text, self._names)
 
     def _text(self, item: Any, asked: Mapping[str, str], place: str) -> str:
         if place.startswith("?"):
@@ -245,25 +274,30 @@ class Reader:
         )
 
 
-def notice_kind(notice: ports.Notice) -> str:
-    """What a notice is by its method and Content-Type: query, form, json or xml."""
+def notice_kind(notice: ports.Notice) -> signatures_settings.Source:
+    """What a notice is by its method and Content-Type."""
     if notice.method == "GET":
         return "query"
     named = next((value for name, value in notice.headers.items() if name.lower() == "content-type"), "")
     kind = named.partition(";")[0].strip().lower()
-    for ending in ("json", "xml"):
-        if kind.endswith(("/" + ending, "+" + ending)):
-            return ending
+    if kind.endswith(("/json", "+json")):
+        return "json"
+    if kind.endswith(("/xml", "+xml")):
+        return "xml"
     return "form" if notice.body else "query"
 
 
-def _fields(source: str) -> dict[str, str]:
-    """The fields of a form or a query; of two of one name, the first. Raises Unreadable."""
+def _fields(source: str, names: Collection[str]) -> dict[str, str]:
+    """The fields of a form or a query. Raises Unreadable, also where one of `names` is there with two values."""
     try:
         pairs = urllib.parse.parse_qsl(source, keep_blank_values=True, max_num_fields=1000)
     except ValueError:
         raise http_body.Unreadable("it has too many fields") from None
-    return dict(reversed(pairs))
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if found.setdefault(name, value) != value and name in names:
+            raise http_body.Unreadable(f"it says two things of {name}")
+    return found
 
 
 def _is_id(text: str) -> bool:
@@ -279,8 +313,16 @@ def _raw(item: Any) -> str:
 
 
 def _finder(place: str) -> Callable[[Any], Iterator[Any]]:
+    if (within := _WITHIN.fullmatch(place)) is not None:
+        path, field = http_body.JsonPath(within[1]), within[2]
+        return lambda item: (_field(address, field) for address in path.find(item) if isinstance(address, str))
     if place.startswith("$"):
         return http_body.JsonPath(place).find
     if place.startswith("/"):
         return http_answer.xpath(place)
     return lambda item: iter((item[place],)) if isinstance(item, dict) and place in item else iter(())
+
+
+def _field(address: str, name: str) -> str:
+    """A field of an address's query, empty where there is none. Raises Unreadable."""
+    return _fields(address.partition("?")[2].partition("#")[0], {name}).get(name, "")

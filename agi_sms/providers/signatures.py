@@ -13,68 +13,14 @@ import re
 import urllib.parse
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from typing import Any
 
-import pydantic
+from agi_sms import errors, ports
+from agi_sms.providers import signatures_settings
 
-from agi_sms import durations, errors, http_words, ports
-
-_PLACES = re.compile(r"\{(\w*)\}")
-_KNOWN = frozenset({"body", "url", "method", "timestamp", "nonce"})
+_NONCE = re.compile(r"[A-Za-z0-9_+/=:-]{1,200}")  # without the characters that join what is signed
 _TWILIO_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
-
-
-def _header(name: str) -> str:
-    http_words.check_header_name(name, ())
-    return name
-
-
-def _over(source: str) -> str:
-    for place in _PLACES.findall(source):
-        if place not in _KNOWN:
-            raise ValueError(f"{{{place}}} is unknown; known are {', '.join(sorted(_KNOWN))}")
-    if "{body}" not in source and "{url}" not in source:
-        raise ValueError("must hold {body} or {url}: what is not signed can be forged")
-    return source
-
-
-HeaderName = Annotated[str, pydantic.AfterValidator(_header)]
-Over = Annotated[str, pydantic.AfterValidator(_over)]
-Scheme = Literal["none", "token", "hmac", "ed25519", "twilio", "vonage", "vonage_sms", "plivo", "messagebird"]
-
-
-class Verify(pydantic.BaseModel):
-    """How a receipt is known to be genuine. `secret` is a name out of the provider's `secret`."""
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-    scheme: Scheme
-    secret: str = ""
-    header: HeaderName | None = None  # holds the signature
-    algorithm: Literal["md5", "sha1", "sha256", "sha512"] = "sha256"
-    encoding: Literal["hex", "base64"] = "hex"
-    prefix: str = ""  # before the signature in its header, like sha256=
-    over: Over | None = None  # what is signed: {body}, {url}, {method}, {timestamp}, {nonce} and what joins them
-    timestamp: HeaderName | None = None  # holds the seconds since 1970
-    nonce: HeaderName | None = None
-    tolerance: durations.Duration = timedelta(minutes=5)
-
-    @pydantic.model_validator(mode="after")
-    def _whole(self) -> "Verify":
-        if (self.scheme == "none") == bool(self.secret):
-            raise ValueError(
-                "needs `secret`, the name of one under `secret:`" if not self.secret else "none has no secret"
-            )
-        if self.scheme == "hmac" and (self.header is None or self.over is None):
-            raise ValueError("hmac needs header and over")
-        if self.scheme == "ed25519" and (self.header is None or self.over is None):
-            raise ValueError("ed25519 needs header and over")
-        places = set(_PLACES.findall(self.over or ""))
-        for name, header in (("timestamp", self.timestamp), ("nonce", self.nonce)):
-            if (name in places) != (header is not None):
-                raise ValueError(f"over holds {{{name}}}, and `{name}` names its header: both, or neither")
-        return self
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,9 +28,10 @@ class _Asked:
     """What a scheme looks at."""
 
     notice: ports.Notice
+    source: signatures_settings.Source
     headers: Mapping[str, str]  # names in lower case
     secret: str
-    verify: Verify
+    verify: signatures_settings.Verify
     now: datetime
 
     def header(self, name: str) -> str:
@@ -92,6 +39,13 @@ class _Asked:
         found = self.headers.get(name.lower(), "").strip()
         if not found:
             raise errors.ReceiptForged(f"the header {name} is missing")
+        return found
+
+    def nonce(self, name: str) -> str:
+        """Raises ReceiptForged where it could hold a part of what else is signed."""
+        found = self.header(name)
+        if not _NONCE.fullmatch(found):
+            raise errors.ReceiptForged(f"the header {name} holds no nonce")
         return found
 
     def fresh(self, seconds: object) -> None:
@@ -106,10 +60,19 @@ class _Asked:
             raise errors.ReceiptForged("it was signed too long ago, or one of the clocks is wrong")
 
 
-def check(verify: Verify, notice: ports.Notice, secret: str, now: datetime) -> None:
-    """Raise ReceiptForged, saying why, where a notice is not signed as it should be. `now` is aware."""
+def check(
+    verify: signatures_settings.Verify,
+    notice: ports.Notice,
+    source: signatures_settings.Source,
+    secret: str,
+    now: datetime,
+) -> None:
+    """Raise ReceiptForged, saying why, where a notice that is read as `source` is not signed as it should be.
+
+    `now` is aware. Where it passes, what `verify.covers(source)` says is the company's own.
+    """
     headers = {name.lower(): value for name, value in notice.headers.items()}
-    asked = _Asked(notice=notice, headers=headers, secret=secret, verify=verify, now=now.astimezone(UTC))
+    asked = _Asked(notice=notice, source=source, headers=headers, secret=secret, verify=verify, now=now.astimezone(UTC))
     if verify.scheme != "none" and not secret:
         raise errors.ReceiptForged(f"cannot be verified: secret.{verify.secret} is missing")
     try:
@@ -149,8 +112,8 @@ def _signed(asked: _Asked) -> bytes:
     if verify.timestamp is not None:
         values["timestamp"] = asked.header(verify.timestamp).encode()
     if verify.nonce is not None:
-        values["nonce"] = asked.header(verify.nonce).encode()
-    pieces = _PLACES.split(verify.over or "")
+        values["nonce"] = asked.nonce(verify.nonce).encode()
+    pieces = signatures_settings.PLACES.split(verify.over or "")
     return b"".join(values[piece] if at % 2 else piece.encode() for at, piece in enumerate(pieces))
 
 
@@ -205,6 +168,8 @@ def _twilio(asked: _Asked) -> None:
     if "bodySHA256" in query:
         if not _same(hashlib.sha256(notice.body).hexdigest(), query["bodySHA256"]):
             raise errors.ReceiptForged("its body is not the one that was signed")
+    elif asked.source in {"json", "xml"}:
+        raise errors.ReceiptForged("its body is not signed")
     else:
         rest = "".join(name + value for name, value in sorted(set(_form(notice.body))))
     key = asked.secret.encode()
@@ -290,20 +255,35 @@ def _messagebird(asked: _Asked) -> None:
 
 def _vonage_sms(asked: _Asked) -> None:
     """https://developer.vonage.com/en/getting-started/concepts/signing-messages: HMAC over the sorted parameters."""
-    notice = asked.notice
-    if notice.method == "GET":
-        pairs = urllib.parse.parse_qsl(urllib.parse.urlsplit(notice.url).query, keep_blank_values=True)
-        found = dict(pairs)
-    elif "json" in asked.headers.get("content-type", ""):
-        found = _flat(notice.body)
-    else:
-        found = dict(_form(notice.body))
+    found = _parameters(asked)
     said = found.pop("sig", "").lower()
     if not said:
         raise errors.ReceiptForged("the parameter sig is missing")
+    if any("&" in name or "=" in name for name in found):  # one field that signs like several
+        raise errors.ReceiptForged("a parameter has a name that is none")
     text = "".join(f"&{name}={re.sub('[&=]', '_', found[name])}" for name in sorted(found))
     _matching(said, {hmac.digest(asked.secret.encode(), text.encode(), asked.verify.algorithm).hex()})
     asked.fresh(found.get("timestamp"))
+
+
+def _parameters(asked: _Asked) -> dict[str, str]:
+    match asked.source:
+        case "query":
+            query = urllib.parse.urlsplit(asked.notice.url).query
+            return _once(urllib.parse.parse_qsl(query, keep_blank_values=True))
+        case "form":
+            return _once(_form(asked.notice.body))
+        case "json":
+            return _flat(asked.notice.body)
+    raise errors.ReceiptForged("its XML is not signed")
+
+
+def _once(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """Raises ReceiptForged where a name is there twice: one of the two would be signed, and the other believed."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise errors.ReceiptForged("a parameter is there twice")
+    return found
 
 
 def _flat(body: bytes) -> dict[str, str]:
@@ -322,25 +302,28 @@ def _flat(body: bytes) -> dict[str, str]:
 
 
 def _plivo(asked: _Asked) -> None:
-    """Plivo's signatures (their library, utils/__init__.py and signature_v3.py): V3 where there is one, else V2.
+    """Plivo's signature V3 (their library, utils/signature_v3.py): HMAC over address, sorted parameters and a nonce.
 
-    Both are HMAC with a nonce. V3 is over address and sorted parameters, V2 over the address without its query.
+    Ma-V3 is the same by the main account's token, V3 by that of the (sub)account. V2, which their messaging pages tell
+    of, is over the address alone: whoever has seen one could report anything, so it is not taken.
     """
-    notice = asked.notice
-    parts = urllib.parse.urlsplit(notice.url)
+    found = [asked.headers.get(name, "") for name in ("x-plivo-signature-v3", "x-plivo-signature-ma-v3")]
+    if not any(found):
+        raise errors.ReceiptForged(
+            "it has no signature V3, and V2 does not cover its fields; where Plivo signs with nothing else, write "
+            "receipts.verify: {scheme: token, secret: receipt_token}"
+            if {"x-plivo-signature-v2", "x-plivo-signature-ma-v2"} & asked.headers.keys()
+            else "the header X-Plivo-Signature-V3 is missing"
+        )
+    parts = urllib.parse.urlsplit(asked.notice.url)
+    query = _sorted(urllib.parse.parse_qsl(parts.query, keep_blank_values=True), "=", "&")
+    form = _sorted(_form(asked.notice.body), "", "")
     base = urllib.parse.urlunsplit(parts._replace(query="", fragment=""))
-    if "x-plivo-signature-v3" in asked.headers:
-        found, nonce = asked.header("X-Plivo-Signature-V3"), asked.header("X-Plivo-Signature-V3-Nonce")
-        query = _sorted(urllib.parse.parse_qsl(parts.query, keep_blank_values=True), "=", "&")
-        form = _sorted(_form(notice.body), "", "") if notice.method != "GET" else ""
-        base += f"?{query}" if query or form else ""
-        base += "." if query and form else ""
-        signed = f"{base}{form}.{nonce}"
-    else:
-        found, nonce = asked.header("X-Plivo-Signature-V2"), asked.header("X-Plivo-Signature-V2-Nonce")
-        signed = base + nonce
+    base += f"?{query}" if query or form else ""
+    base += "." if query and form else ""
+    signed = f"{base}{form}.{asked.nonce('X-Plivo-Signature-V3-Nonce')}"
     expected = base64.b64encode(hmac.digest(asked.secret.encode(), signed.encode(), "sha256")).decode()
-    if not sum(_same(one.strip(), expected) for one in found.split(",")):
+    if not sum(_same(one.strip(), expected) for one in ",".join(found).split(",")):
         raise errors.ReceiptForged("the signature is not good")
 
 

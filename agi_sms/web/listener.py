@@ -1,47 +1,78 @@
 """A listening port on the gateway's own event loop: whoever reaches it can make it busy, never the gateway.
 
-Few connections at once, each for a short time; what is no HTTP leaves no trace in the log.
+A connection brings one request, whole within a deadline, and is closed behind the answer. Few connections are open at
+once, and few requests worked on: those whose sender has hung up count until their work is done. What is no HTTP leaves
+no trace in the log.
 """
 
 import asyncio
 import errno
 import logging
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Self, cast
 
+import aiohttp
 from aiohttp import web
 
 from agi_sms import errors
+from agi_sms.web import telling
+
+COME_AGAIN = {"Retry-After": "30"}  # seconds
+_MOST_HEADERS = 64
+_LONGEST_HEADER = 4096  # bytes
+_MOST_BYTES = 1 << 20  # of a request as it comes, chunks and all
+_LEAVE = 1.0  # seconds for what is being worked on when the port closes
+_LINGER = 1.0  # seconds in which the rest of a request is let in behind its refusal, so that this arrives
+_OURS = {"Server": "agi-sms"}
 
 # aiohttp writes a traceback for every request that is no HTTP: whoever reaches the port could fill the log.
 _silent = logging.getLogger(f"{__name__}.aiohttp")
 _silent.disabled = True
 
-Answer = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+Answer = Callable[[web.BaseRequest, bytes], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """What a port may cost."""
+
+    connections: int  # open at once; where one more comes, the one that has been asking longest gives way
+    asking: float  # seconds from the opening of a connection until its request is whole
+    answering: float  # seconds from then until the connection's end
+    body: int  # bytes
+    work: int  # requests being worked on at once, and none in a queue
+
+
+class Refused(Exception):
+    """What the other side is told instead of an answer."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status = status
+        self.headers = headers or {}
 
 
 class Listener:
     """A listening port; `close` lets go of it."""
 
-    def __init__(self, answer: Answer, *, most: int, deadline: float) -> None:
-        self._http = web.Server(answer, access_log=None, logger=_silent, lingering_time=0.0)
-        self._most = most
-        self._deadline = deadline
-        self._doors: set[_Door] = set()
+    def __init__(self, answer: Answer, *, key: str, limits: Limits) -> None:
+        self.limits = limits
+        self._answer = answer
+        self._http = web.Server(self._whole)
+        self._key = key
+        self._doors: dict[asyncio.BaseTransport | None, _Door] = {}
+        self._working: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._tell = telling.Telling("web")
 
     @classmethod
-    async def open(cls, answer: Answer, *, key: str, host: str, port: int, most: int, deadline: float) -> Self:
-        """Listen, as the configuration says under `key`; raises errors.AgiSmsError where that cannot be.
-
-        `most` connections at once (one more is closed without a word), each for `deadline` seconds.
-        """
-        made = cls(answer, most=most, deadline=deadline)
+    async def open(cls, answer: Answer, *, key: str, host: str, port: int, limits: Limits) -> Self:
+        """Listen, as the configuration says under `key`; raises errors.AgiSmsError where that cannot be."""
+        made = cls(answer, key=key, limits=limits)
         try:
-            made._server = await asyncio.get_running_loop().create_server(
-                lambda: _Door(made._http, made._doors, made._most, made._deadline), host, port
-            )
+            made._server = await asyncio.get_running_loop().create_server(lambda: _Door(made), host, port)
         except OSError as error:
             raise errors.AgiSmsError(_why(f"{key}: {host}:{port}", error)) from error
         return made
@@ -52,45 +83,162 @@ class Listener:
         return int(self._server.sockets[0].getsockname()[1]) if self._server is not None else 0
 
     async def close(self) -> None:
-        """Close the port and every connection."""
-        if self._server is not None:
-            self._server.close()
-            for door in tuple(self._doors):
+        """Close the port and every connection; what is being worked on has a moment to end."""
+        if self._server is None:
+            return
+        self._server.close()
+        for door in tuple(self._doors.values()):
+            if door.asking:
                 door.cut()
-            await self._http.shutdown(1.0)
-            await self._server.wait_closed()
-            self._server = None
+        if self._working:
+            await asyncio.wait(self._working, timeout=_LEAVE)
+        left = tuple(self._working)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        for door in tuple(self._doors.values()):
+            door.cut()
+        await self._http.shutdown(_LEAVE)
+        await self._server.wait_closed()
+        self._server = None
+
+    # --- connections ----------------------------------------------------------------------------------------------
+
+    def handler(self) -> web.RequestHandler:
+        """What speaks HTTP on one connection."""
+        return _Handler(
+            self._http,
+            loop=asyncio.get_running_loop(),
+            access_log=None,  # type: ignore[arg-type]  # that is how aiohttp is told to write none
+            logger=_silent,
+            lingering_time=_LINGER,
+            auto_decompress=False,
+            max_headers=_MOST_HEADERS,
+            max_field_size=_LONGEST_HEADER,
+            read_bufsize=max(self.limits.body, 1024),
+        )
+
+    def admit(self, door: "_Door", transport: asyncio.Transport) -> bool:
+        """Whether a new connection may stay."""
+        if len(self._doors) >= self.limits.connections:
+            self._tell("crowded", "more connections than may be open", where=self._key, most=self.limits.connections)
+            oldest = next((one for one in self._doors.values() if one.asking), None)
+            if oldest is None:
+                return False
+            oldest.cut()
+        self._doors[transport] = door
+        return True
+
+    def gone(self, transport: asyncio.BaseTransport | None) -> None:
+        """A connection has ended."""
+        self._doors.pop(transport, None)
+
+    # --- requests -------------------------------------------------------------------------------------------------
+
+    async def _whole(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The whole life of one request."""
+        try:
+            body = await self._body(request)
+            if (door := self._doors.get(request.transport)) is not None:
+                door.asked()
+            response = await self._work(request, body)
+        except Refused as refused:
+            response = web.Response(status=refused.status, text=f"{refused}\n", headers=refused.headers)
+        response.headers.update(_OURS)
+        response.force_close()
+        return response
+
+    async def _work(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        if len(self._working) >= self.limits.work:
+            self._tell("busy", "more requests than are worked on at once", where=self._key, most=self.limits.work)
+            raise Refused(503, "busy; come again", COME_AGAIN)
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+        self._working.add(task)
+        try:
+            return await self._answer(request, body)
+        finally:
+            self._working.discard(task)
+
+    async def _body(self, request: web.BaseRequest) -> bytes:
+        """What the request carries. Raises Refused."""
+        if request.headers.get("Content-Encoding", "identity").strip().lower() != "identity":
+            raise Refused(415, "not packed, please")  # a few bytes could hold any amount
+        if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
+            raise Refused(501, "chunked, or with a Content-Length")
+        too_long = Refused(413, f"at most {self.limits.body} bytes")
+        if (request.content_length or 0) > self.limits.body:
+            raise too_long
+        body = bytearray()
+        try:
+            async for chunk in request.content.iter_any():
+                body += chunk
+                if len(body) > self.limits.body:
+                    raise too_long
+        except (OSError, aiohttp.ClientError, web.RequestPayloadError) as error:  # it hung up, or was cut
+            raise Refused(400, "broken off") from error
+        return bytes(body)
+
+
+class _Handler(web.RequestHandler):
+    """aiohttp's own, which tells a stranger nothing of itself and of what he sent."""
+
+    __slots__ = ()
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """The answer to what is no HTTP, and to a bug; `exc` and `message` are for nobody."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("half an answer is out")
+        text = "no request that is served here\n" if status < 500 else "a fault in here\n"
+        response = web.Response(status=status, text=text, headers=_OURS)
+        response.force_close()
+        return response
 
 
 class _Door(asyncio.Protocol):
-    """One connection: aiohttp's own handler speaks HTTP, and this counts and ends it."""
+    """One connection: aiohttp's handler speaks HTTP, and this counts and ends it."""
 
-    def __init__(self, http: web.Server, doors: "set[_Door]", most: int, seconds: float) -> None:
-        self._http = http
-        self._doors = doors
-        self._most = most
-        self._seconds = seconds
+    def __init__(self, listener: Listener) -> None:
+        self.asking = True  # until its request is whole
+        self._listener = listener
+        self._bytes = 0
         self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
-        if len(self._doors) >= self._most:
+        if not self._listener.admit(self, self._transport):
             self.cut()
             return
-        self._doors.add(self)
-        self._deadline = asyncio.get_running_loop().call_later(self._seconds, self.cut)
-        self._inner = self._http()
+        self._end_after(self._listener.limits.asking)
+        self._inner = self._listener.handler()
         self._inner.connection_made(transport)
+
+    def asked(self) -> None:
+        """The request is whole: whatever else comes is not listened to."""
+        self.asking = False
+        self._end_after(self._listener.limits.answering)
 
     def cut(self) -> None:
         """End it now, whatever is still to be written."""
+        self._listener.gone(self._transport)
         if self._transport is not None:
             self._transport.abort()
 
+    def _end_after(self, seconds: float) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+        self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut)
+
     def data_received(self, data: bytes) -> None:
-        if self._inner is not None:
+        self._bytes += len(data)
+        if self._inner is None or not self.asking:
+            return
+        if self._bytes > _MOST_BYTES:
+            self.cut()
+        else:
             self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -105,7 +253,7 @@ class _Door(asyncio.Protocol):
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._doors.discard(self)
+        self._listener.gone(self._transport)
         if self._deadline is not None:
             self._deadline.cancel()
         if self._inner is not None:

@@ -6,23 +6,22 @@ from aiohttp import web
 from agi_sms.web import listener
 
 MOST_CONNECTIONS = 20
-DEADLINE = 10.0  # seconds, for the request's head and for taking the answer
+DEADLINE = 10.0  # seconds, for the request's head, and again for taking the answer
 PATH = "/metrics"
+_LARGEST = 1024  # bytes that may come with a request that needs none
 
 
 async def listen(host: str, port: int) -> listener.Listener:
     """Answer Prometheus there. Raises errors.AgiSmsError where that cannot be."""
-    return await listener.Listener.open(
-        _answer, key="metrics.listen", host=host, port=port, most=MOST_CONNECTIONS, deadline=DEADLINE
+    limits = listener.Limits(
+        connections=MOST_CONNECTIONS, asking=DEADLINE, answering=DEADLINE, body=_LARGEST, work=MOST_CONNECTIONS
     )
+    return await listener.Listener.open(_answer, key="metrics.listen", host=host, port=port, limits=limits)
 
 
-async def _answer(request: web.BaseRequest) -> web.StreamResponse:
+async def _answer(request: web.BaseRequest, _: bytes) -> web.StreamResponse:
     if request.method == "GET" and request.path == PATH:
-        response = web.Response(
+        return web.Response(
             body=prometheus_client.generate_latest(), headers={"Content-Type": prometheus_client.CONTENT_TYPE_LATEST}
         )
-    else:
-        response = web.Response(status=404, text=f"there is only GET {PATH}\n")
-    response.force_close()
-    return response
+    return web.Response(status=404, text=f"there is only GET {PATH}\n")

@@ -1,29 +1,30 @@
 """Where providers report what became of messages: one public port, a path for each provider.
 
-A receipt is acknowledged only when it is kept; until then the provider is told to come again.
+A receipt is acknowledged only when it is kept; until then the provider is told to come again. Whoever is no provider of
+ours gets one and the same answer, also where there is no provider of that name.
 """
 
 import asyncio
-import time
+import hmac
 import urllib.parse
 from collections.abc import Callable, Mapping
-from typing import Any
+from concurrent import futures
 
-import aiohttp
-import structlog
 from aiohttp import web
 
-from agi_sms import errors, metrics, ports
-from agi_sms.web import addresses, listener
-
-log = structlog.get_logger(__name__)
+from agi_sms import errors, ports
+from agi_sms.web import addresses, listener, telling
 
 MOST_CONNECTIONS = 200
-DEADLINE = 30.0  # seconds that one connection may take
-PATIENCE = 10.0  # seconds for the receipts to be kept
+MOST_AT_WORK = 100  # requests being read and kept at once; one more is to come again
+ASKING = 10.0  # seconds until a request must be whole
+PATIENCE = 10.0  # seconds for reading and keeping what a request brings
+ANSWERING = 20.0  # seconds that a connection may take from then
 LARGEST = 64 * 1024  # bytes of one notice
-_SMALL = 4 * 1024  # bytes that are read on the event loop
-_TOLD_EVERY = 60.0  # seconds: a stranger who knocks cannot fill the log
+METHODS = "GET, POST, PUT"
+
+# Few, since they share one interpreter with the event loop: notices wait for each other, and nothing else for them.
+_READERS = futures.ThreadPoolExecutor(2, "agi-sms-receipts")
 
 Reporting = Callable[[], Mapping[str, ports.Reporting]]
 
@@ -35,18 +36,11 @@ async def listen(
 
     Raises errors.AgiSmsError where that cannot be.
     """
-    answer = _Receipts(public_url=public_url.rstrip("/"), providers=providers, take=take).answer
-    return await listener.Listener.open(
-        answer, key="receipts.listen", host=host, port=port, most=MOST_CONNECTIONS, deadline=DEADLINE
+    desk = _Receipts(public_url=public_url.rstrip("/"), providers=providers, take=take)
+    limits = listener.Limits(
+        connections=MOST_CONNECTIONS, asking=ASKING, answering=ANSWERING, body=LARGEST, work=MOST_AT_WORK
     )
-
-
-class _Refused(Exception):
-    """What the other side is told instead of an acknowledgement."""
-
-    def __init__(self, status: int, text: str) -> None:
-        super().__init__(text)
-        self.status = status
+    return await listener.Listener.open(desk.answer, key="receipts.listen", host=host, port=port, limits=limits)
 
 
 class _Receipts:
@@ -54,89 +48,63 @@ class _Receipts:
         self._public_url = public_url
         self._providers = providers
         self._take = take
-        self._told: dict[tuple[str, str], float] = {}
+        self._tell = telling.Telling("receipt")
 
-    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The whole life of one request."""
-        try:
-            response = await self._answer(request)
-        except _Refused as refused:
-            headers = {"Retry-After": "30"} if refused.status == 503 else None
-            response = web.Response(status=refused.status, text=f"{refused}\n", headers=headers)
-        except Exception:
-            self._tell("bug", "a bug in taking receipts; the provider is told to come again", exc_info=True)
-            response = web.Response(status=503, text="not kept; come again\n", headers={"Retry-After": "30"})
-        response.force_close()
-        return response
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
-        name = _named(request.path)
+    async def answer(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
+        """The acknowledgement. Raises listener.Refused."""
+        if request.method not in METHODS.split(", "):
+            raise listener.Refused(405, f"only {METHODS}", {"Allow": METHODS})
+        name = _named(request.raw_path)
         provider = self._providers().get(name)
-        if provider is None:
-            self._tell("unknown", "a receipt for a provider that is not configured, or has none", provider=name[:40])
-            raise _Refused(404, f"there is only {addresses.RECEIPTS}PROVIDER")
-        if request.method not in ("GET", "POST", "PUT"):
-            raise _Refused(405, "GET, POST or PUT")
-        body = await _body(request)
+        about = name if provider is not None else ""  # of names that a stranger made up there are any number
         notice = ports.Notice(
-            method=request.method,
-            url=self._public_url + request.raw_path,
-            headers=request.headers,
-            body=body,
+            method=request.method, url=self._public_url + request.raw_path, headers=request.headers, body=body
         )
-        report = await self._read(name, provider, notice)
-        if report.receipts:
-            await self._keep(name, report)
-        return web.Response(status=report.status, body=report.body, headers={"Content-Type": report.content_type})
-
-    async def _read(self, name: str, provider: ports.Reporting, notice: ports.Notice) -> ports.Report:
-        try:
-            if len(notice.body) + len(notice.url) > _SMALL:
-                return await asyncio.to_thread(provider.read, notice)
-            return provider.read(notice)
-        except errors.ReceiptForged as error:
-            self._tell("forged", "a receipt refused: it is not signed by the provider", provider=name, error=str(error))
-            raise _Refused(403, "the signature is not good") from error
-        except errors.ReceiptError as error:
-            self._tell("unreadable", "a receipt that cannot be read", provider=name, error=str(error))
-            raise _Refused(400, "this cannot be read") from error
-
-    async def _keep(self, name: str, report: ports.Report) -> None:
         try:
             async with asyncio.timeout(PATIENCE):
-                await self._take(name, report.receipts)
+                report = await self._read(name, provider, notice)
+                if report.receipts:
+                    await self._take(name, report.receipts)
         except (errors.OutboxError, TimeoutError) as error:
-            self._tell(
-                "not_kept",
-                "receipts are not kept; the provider is told to come again",
-                provider=name,
-                error=repr(error),
-            )
-            raise _Refused(503, "not kept; come again") from error
+            said = "receipts are not kept; the provider is told to come again"
+            self._tell("not_kept", said, about=about, provider=about, error=repr(error))
+        except listener.Refused:
+            raise
+        except Exception:
+            said = "a bug in taking receipts; the provider is told to come again"
+            self._tell("bug", said, about=about, provider=about, exc_info=True)
+        else:
+            return web.Response(status=report.status, body=report.body, headers={"Content-Type": report.content_type})
+        raise listener.Refused(503, "not kept; come again", listener.COME_AGAIN)
 
-    def _tell(self, kind: str, event: str, **facts: Any) -> None:
-        """Counted each time, told once in a while: of each provider, those together that are none."""
-        metrics.fault(f"receipt_{kind}")
-        now, key = time.monotonic(), (kind, "" if kind == "unknown" else facts.get("provider", ""))
-        if now - self._told.get(key, -_TOLD_EVERY) >= _TOLD_EVERY:
-            self._told[key] = now
-            log.warning(event, **facts)
+    async def _read(self, name: str, provider: ports.Reporting | None, notice: ports.Notice) -> ports.Report:
+        read = provider.read if provider is not None else _nobody
+        try:
+            return await asyncio.get_running_loop().run_in_executor(_READERS, read, notice)
+        except errors.ReceiptForged as error:
+            if provider is None:
+                said = "a receipt for a provider that is not configured, or has none"
+                self._tell("unknown", said, provider=name[:40])
+            else:
+                said = "a receipt refused: it is not signed by the provider"
+                self._tell("forged", said, about=name, provider=name, error=str(error))
+            raise listener.Refused(403, "this is not signed by a provider of ours") from error
+        except errors.ReceiptError as error:
+            self._tell("unreadable", "a receipt that cannot be read", about=name, provider=name, error=str(error))
+            raise listener.Refused(400, "this cannot be read") from error
+
+
+def _nobody(notice: ports.Notice) -> ports.Report:
+    """Where there is no such provider: as long as with one whose signature is not good."""
+    hmac.digest(b"nobody", notice.url.encode(errors="replace") + notice.body, "sha256")
+    raise errors.ReceiptForged
 
 
 def _named(path: str) -> str:
-    """The provider in an address; behind it there may be the token by which it shows that it was told the address."""
+    """The provider in an address; behind it there may be the token by which it shows that it was told the address.
+
+    Raises listener.Refused where it is none of ours.
+    """
     if not path.startswith(addresses.RECEIPTS):
-        return ""
-    return urllib.parse.unquote(path.removeprefix(addresses.RECEIPTS).partition("/")[0])
-
-
-async def _body(request: web.BaseRequest) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_chunked(_SMALL):
-            body += chunk
-            if len(body) > LARGEST:
-                raise _Refused(413, f"at most {LARGEST} bytes")
-    except (OSError, aiohttp.ClientError, web.RequestPayloadError) as error:  # it hung up, or was cut
-        raise _Refused(400, "broken off") from error
-    return bytes(body)
+        raise listener.Refused(404, f"there is only {addresses.RECEIPTS}PROVIDER")
+    return urllib.parse.unquote(path.removeprefix(addresses.RECEIPTS).partition("?")[0].partition("/")[0])

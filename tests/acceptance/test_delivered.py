@@ -130,5 +130,5 @@ def test_receipts_that_come_while_the_gateway_is_down_are_not_lost(node: Node, c
 
 def test_a_stranger_settles_nothing(node: Node) -> None:
     assert node.report("/receipts/company/wrong?type=1&ref=x") == 403
-    assert node.report("/receipts/nobody") == 404
+    assert node.report("/receipts/nobody") == 403
     assert node.report("/") == 404

@@ -12,7 +12,9 @@ from agi_sms.web import listener, metrics
 
 
 @pytest.fixture
-async def door() -> AsyncIterator[listener.Listener]:
+async def door(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[listener.Listener]:
+    """The port; parametrised with a deadline in seconds, or with its own."""
+    monkeypatch.setattr(metrics, "DEADLINE", getattr(request, "param", metrics.DEADLINE))
     opened = await metrics.listen("127.0.0.1", 0)
     yield opened
     await opened.close()
@@ -65,11 +67,11 @@ async def test_junk_is_answered_or_cut_and_says_nothing_in_the_log(
     assert caplog.text == ""
 
 
+@pytest.mark.parametrize("door", [0.5], indirect=True)
 @pytest.mark.parametrize("beginning", [b"", b"GET /metrics HTTP/1.1\r\nX: "], ids=["silent", "half a head"])
 async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
-    door: listener.Listener, monkeypatch: pytest.MonkeyPatch, beginning: bytes
+    door: listener.Listener, beginning: bytes
 ) -> None:
-    monkeypatch.setattr(metrics, "DEADLINE", 0.5)
     idle = []
     for _ in range(200):
         reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
@@ -90,8 +92,8 @@ async def test_two_hundred_idle_connections_keep_it_for_the_deadline_at_most(
             await asyncio.sleep(0.01)
 
 
-async def test_a_head_that_drips_ends_at_the_deadline(door: listener.Listener, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(metrics, "DEADLINE", 0.3)
+@pytest.mark.parametrize("door", [0.3], indirect=True)
+async def test_a_head_that_drips_ends_at_the_deadline(door: listener.Listener) -> None:
     reader, writer = await asyncio.open_connection("127.0.0.1", door.port)
     writer.write(b"GET /metrics HTTP/1.1\r\nX: ")
     ended = asyncio.create_task(reader.read())

@@ -1,7 +1,6 @@
 """Receipts as the HTTP provider reads them: every form they come in, and whatever else reaches the address."""
 
 import json
-import urllib.parse
 from typing import Any
 
 import pydantic
@@ -10,50 +9,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agi_sms import errors, message, ports
-from agi_sms.providers import http, http_settings
 from agi_sms.providers import receipts as reading
-from tests.contract import subjects
-
-URL = "https://sms.example/receipts/acme"
-PLAIN: dict[str, Any] = {
-    "from": "form",
-    "id": "id",
-    "ref": "ref",
-    "state": "state",
-    "states": {"OK": "delivered", "NO": "failed", "WAIT": "accepted"},
-    "code": "code",
-    "detail": "why",
-    "verify": {"scheme": "none"},
-}
-
-
-def provider(**changes: Any) -> http.HttpProvider:
-    raw = {"url": "http://127.0.0.1:1/", "receipts": {**PLAIN, **changes.pop("receipts", {})}, **changes}
-    return http.HttpProvider("acme", http_settings.Settings.model_validate(raw), clock=lambda: subjects.NOW)
-
-
-def notice(
-    body: bytes | str | dict[str, str] = b"", *, url: str = URL, method: str = "POST", kind: str = ""
-) -> ports.Notice:
-    data = urllib.parse.urlencode(body) if isinstance(body, dict) else body
-    return ports.Notice(
-        method=method,
-        url=url,
-        headers={"content-type": kind or "application/x-www-form-urlencoded"},
-        body=data if isinstance(data, bytes) else data.encode(),
-    )
-
-
-def found(report: ports.Report) -> list[tuple[str, str, str, str, str]]:
-    return [(one.provider_id, one.ref, one.state.value, one.code, one.detail) for one in report.receipts]
+from tests.contract import reports, subjects
 
 
 def test_a_form() -> None:
-    made = provider(receipt_url=URL)
+    made = reports.provider(receipt_url=reports.URL)
     assert made.reports
-    assert not provider().reports  # nobody knows where to send them
-    report = made.read(notice({"id": "a1", "ref": "m1", "state": "ok", "code": "7", "why": "fine\x1b[2J"}))
-    assert found(report) == [("a1", "m1", "delivered", "7", "fine\\x1b[2J")]
+    assert not reports.provider().reports  # nobody knows where to send them
+    report = made.read(reports.notice({"id": "a1", "ref": "m1", "state": "ok", "code": "7", "why": "fine\x1b[2J"}))
+    assert reports.found(report) == [("a1", "m1", "delivered", "7", "fine\\x1b[2J")]
     assert (report.status, report.content_type, report.body) == (200, "text/plain; charset=utf-8", b"")
     assert json.loads(report.receipts[0].raw)["state"] == "ok"
 
@@ -62,46 +27,46 @@ def test_without_settings_there_are_none() -> None:
     made = subjects.http_provider("http://127.0.0.1:1")
     assert not made.reports
     with pytest.raises(errors.ReceiptError, match="say nothing of receipts"):
-        made.read(notice({"id": "a1"}))
+        made.read(reports.notice({"id": "a1"}))
 
 
 def test_a_query_and_the_exact_acknowledgement() -> None:
     acknowledge = {"status": 202, "type": "text/html", "body": "ACK/Jasmin"}
-    made = provider(receipts={"from": "query", "acknowledge": acknowledge})
-    report = made.read(notice(url=f"{URL}?id=a1&state=NO&id=b2", method="GET"))
-    assert found(report) == [("a1", "", "failed", "NO", "")]
+    made = reports.provider(receipts={"from": "query", "acknowledge": acknowledge})
+    report = made.read(reports.notice(url=f"{reports.URL}?id=a1&state=NO&id=a1&x=1&x=2", method="GET"))
+    assert reports.found(report) == [("a1", "", "failed", "NO", "")]
     assert (report.status, report.content_type, report.body) == (202, "text/html", b"ACK/Jasmin")
 
 
 def test_a_field_of_the_address_beside_a_body() -> None:
-    made = provider(
+    made = reports.provider(
         receipts={"ref": "?ref", "id": "$.id", "state": "$.s", "code": None, "detail": None, "from": "json"}
     )
-    report = made.read(notice('{"id": 17, "s": "OK"}', url=f"{URL}?ref=m%2B1", kind="application/json"))
-    assert found(report) == [("17", "m+1", "delivered", "OK", "")]
+    report = made.read(reports.notice('{"id": 17, "s": "OK"}', url=f"{reports.URL}?ref=m%2B1", kind="application/json"))
+    assert reports.found(report) == [("17", "m+1", "delivered", "OK", "")]
 
 
 def test_several_in_one_value() -> None:
-    made = provider(receipts={"split": ","})
-    report = made.read(notice({"id": "a,b", "state": "OK,NO", "ref": ",", "why": "x,y,z"}))
-    assert found(report) == [("a", "", "delivered", "OK", "x,y,z"), ("b", "", "failed", "NO", "x,y,z")]
-    report = made.read(notice({"id": "a,b", "state": "WAIT"}))
+    made = reports.provider(receipts={"split": ","})
+    report = made.read(reports.notice({"id": "a,b", "state": "OK,NO", "ref": ",", "why": "x,y,z"}))
+    assert reports.found(report) == [("a", "", "delivered", "OK", "x,y,z"), ("b", "", "failed", "NO", "x,y,z")]
+    report = made.read(reports.notice({"id": "a,b", "state": "WAIT"}))
     assert [one.state for one in report.receipts] == [message.Status.ACCEPTED] * 2
     with pytest.raises(errors.ReceiptError, match="not of one length"):
-        made.read(notice({"id": "a,b,c", "state": "OK,NO"}))
+        made.read(reports.notice({"id": "a,b,c", "state": "OK,NO"}))
 
 
 EACH = {"from": "json", "each": ["$.results[*]", "$.late[*]"], "id": "$.id", "ref": None, "state": "$.st.name"}
 
 
 def test_items_of_a_list_and_of_several() -> None:
-    made = provider(receipts={**EACH, "code": None, "detail": None})
+    made = reports.provider(receipts={**EACH, "code": None, "detail": None})
     tree = {
         "results": [{"id": "a", "st": {"name": "OK"}}, {"id": "b", "st": {"name": "??"}}],
         "late": [{"id": "c", "st": {"name": "NO"}}],
     }
-    report = made.read(notice(json.dumps(tree), kind="application/json"))
-    assert [one[0::2] for one in found(report)] == [
+    report = made.read(reports.notice(json.dumps(tree), kind="application/json"))
+    assert [one[0::2] for one in reports.found(report)] == [
         ("a", "delivered", ""),
         ("b", "accepted", "unknown state '??'"),
         ("c", "failed", ""),
@@ -111,51 +76,53 @@ def test_items_of_a_list_and_of_several() -> None:
 
 def test_xml() -> None:
     places = {"each": "/report/message", "id": "/message/@id", "state": "/message/state", "ref": None}
-    made = provider(receipts={"from": "xml", "code": None, "detail": "/message/why", **places})
+    made = reports.provider(receipts={"from": "xml", "code": None, "detail": "/message/why", **places})
     body = (
         '<r:report xmlns:r="urn:x"><message id="a"><state>OK</state></message>'
         '<message id="b"><state> NO </state><why>gone</why></message></r:report>'
     )
-    report = made.read(notice(body, kind="text/xml"))
-    assert found(report) == [("a", "", "delivered", "OK", ""), ("b", "", "failed", "NO", "gone")]
+    report = made.read(reports.notice(body, kind="text/xml"))
+    assert reports.found(report) == [("a", "", "delivered", "OK", ""), ("b", "", "failed", "NO", "gone")]
     for bad in ("<a>", '<!DOCTYPE a [<!ENTITY x "y">]><a>&x;</a>', "", "{}"):
         with pytest.raises(errors.ReceiptError, match="cannot be read"):
-            made.read(notice(bad, kind="text/xml"))
+            made.read(reports.notice(bad, kind="text/xml"))
 
 
 def test_one_place_for_every_form() -> None:
-    made = provider(receipts={"from": ["query", "form", "json"], "method": ["GET", "POST"]})
+    made = reports.provider(receipts={"from": ["query", "form", "json"], "method": ["GET", "POST"]})
     for asked in (
-        notice({"id": "a", "state": "OK"}),
-        notice(url=f"{URL}?id=a&state=OK", method="GET"),
-        notice('{"id": "a", "state": "OK"}', kind="application/json; charset=utf-8"),
+        reports.notice({"id": "a", "state": "OK"}),
+        reports.notice(url=f"{reports.URL}?id=a&state=OK", method="GET"),
+        reports.notice('{"id": "a", "state": "OK"}', kind="application/json; charset=utf-8"),
     ):
-        assert found(made.read(asked)) == [("a", "", "delivered", "OK", "")]
+        assert reports.found(made.read(asked)) == [("a", "", "delivered", "OK", "")]
 
 
 def test_what_is_about_something_else_makes_none() -> None:
-    made = provider(receipts={"only": {"path": "kind", "equals": ["dlr"]}})
-    assert made.read(notice({"kind": "mo", "text": "Hi"})).receipts == ()
-    assert len(made.read(notice({"kind": "dlr", "id": "a", "state": "OK"})).receipts) == 1
+    made = reports.provider(receipts={"only": {"path": "kind", "equals": ["dlr"]}})
+    assert made.read(reports.notice({"kind": "mo", "text": "Hi"})).receipts == ()
+    assert len(made.read(reports.notice({"kind": "dlr", "id": "a", "state": "OK"})).receipts) == 1
 
 
 @pytest.mark.parametrize(
     ("asked", "says"),
     [
-        (notice({"id": "a", "state": "OK"}, method="GET"), "came by GET, receipts come by POST"),
-        (notice({"id": "a", "state": "OK"}, method="DELETE"), "came by DELETE"),
-        (notice(b""), "names no message"),
-        (notice({"state": "OK"}), "names no message"),
-        (notice({"id": "a\nb", "state": "OK"}), "names no message"),
-        (notice({"id": "a" * 256, "state": "OK"}), "names no message"),
-        (notice({"id": "a"}), "names no state"),
-        (notice(b"\xff\xfe\x00=&&&=;" * 50), "names no message"),
-        (notice(b"a=b&" * 2000), "too many fields"),
+        (reports.notice({"id": "a", "state": "OK"}, method="GET"), "came by GET, receipts come by POST"),
+        (reports.notice({"id": "a", "state": "OK"}, method="DELETE"), "came by DELETE"),
+        (reports.notice(b""), "names no message"),
+        (reports.notice({"state": "OK"}), "names no message"),
+        (reports.notice({"id": "a\nb", "state": "OK"}), "names no message"),
+        (reports.notice({"id": "a" * 256, "state": "OK"}), "names no message"),
+        (reports.notice({"id": "a"}), "names no state"),
+        (reports.notice(b"\xff\xfe\x00=&&&=;" * 50), "names no message"),
+        (reports.notice(b"a=b&" * 2000), "too many fields"),
+        (reports.notice(b"id=a&state=OK&id=b"), "two things of id"),
+        (reports.notice(b"id=a&state=OK&st%61te=NO"), "two things of state"),
     ],
 )
 def test_what_cannot_be_read(asked: ports.Notice, says: str) -> None:
     with pytest.raises(errors.ReceiptError, match=says) as caught:
-        provider().read(asked)
+        reports.provider().read(asked)
     assert not isinstance(caught.value, errors.ReceiptForged)
 
 
@@ -176,7 +143,7 @@ def test_what_cannot_be_read(asked: ports.Notice, says: str) -> None:
 )
 def test_json_that_cannot_be_read(body: str, says: str) -> None:
     with pytest.raises(errors.ReceiptError, match=says):
-        provider(receipts=EACH).read(notice(body, kind="application/json"))
+        reports.provider(receipts=EACH).read(reports.notice(body, kind="application/json"))
 
 
 @settings(max_examples=200, deadline=None)
@@ -194,9 +161,9 @@ def test_json_that_cannot_be_read(body: str, says: str) -> None:
     kind=st.sampled_from(["application/json", "text/xml", "application/x-www-form-urlencoded", "", "x/\u0142"]),
 )
 def test_whatever_comes_only_receipt_errors_are_raised(body: bytes, kind: str) -> None:
-    for shape in (PLAIN, EACH, {**PLAIN, "from": ["json", "form"], "split": ","}):
+    for shape in (reports.PLAIN, EACH, {**reports.PLAIN, "from": ["json", "form"], "split": ","}):
         try:
-            report = provider(receipts=shape).read(notice(body, kind=kind))
+            report = reports.provider(receipts=shape).read(reports.notice(body, kind=kind))
         except errors.ReceiptError:
             continue
         for one in report.receipts:
@@ -210,9 +177,9 @@ def test_whatever_comes_only_receipt_errors_are_raised(body: bytes, kind: str) -
 
 def test_secrets_and_length_of_what_is_kept() -> None:
     secret = {"word": "s3cret-w0rd"}
-    made = provider(secret=secret, receipts={"verify": {"scheme": "token", "secret": "word"}})
+    made = reports.provider(secret=secret, receipts={"verify": {"scheme": "token", "secret": "word"}})
     asked = {"id": "a", "state": "OK", "why": "s3cret-w0rd", "much": "x" * 9000}
-    (one,) = made.read(notice(asked, url=f"{URL}/s3cret-w0rd")).receipts
+    (one,) = made.read(reports.notice(asked, url=f"{reports.URL}/s3cret-w0rd")).receipts
     assert "s3cret" not in repr(one)
     assert one.detail == "***"
     assert len(one.raw) == reading.LONGEST_RAW
@@ -222,22 +189,29 @@ def test_the_address_that_the_company_is_told() -> None:
     token = {"secret": {"word": "s3cret-w0rd"}, "receipts": {"verify": {"scheme": "token", "secret": "word"}}}
     ask = {"method": "GET", "query": {"cb": "{{ receipt_url }}"}}
     for changes, address in (
-        ({"receipt_url": URL, **token}, f"{URL}/s3cret-w0rd"),
-        ({"receipt_url": URL + "/"}, URL),
+        ({"receipt_url": reports.URL, **token}, f"{reports.URL}/s3cret-w0rd"),
+        ({"receipt_url": reports.URL + "/"}, reports.URL),
         ({**token}, None),
     ):
-        made = provider(**ask, **changes)
+        made = reports.provider(**ask, **changes)
         assert made._builder.build(subjects.submission()).url.query.get("cb") == address
 
 
 def test_a_token_is_asked_for() -> None:
-    made = provider(secret={"word": "s3cret-w0rd"}, receipts={"verify": {"scheme": "token", "secret": "word"}})
+    made = reports.provider(secret={"word": "s3cret-w0rd"}, receipts={"verify": {"scheme": "token", "secret": "word"}})
     asked = {"id": "a", "state": "OK"}
-    for url in (f"{URL}/s3cret-w0rd", f"{URL}?token=s3cret-w0rd"):
-        assert len(made.read(notice(asked, url=url)).receipts) == 1
-    for url in (URL, f"{URL}/", f"{URL}/s3cret-w0r", f"{URL}/s3cret-w0rd/x", f"{URL}?token=", f"{URL}?token=no"):
+    for url in (f"{reports.URL}/s3cret-w0rd", f"{reports.URL}?token=s3cret-w0rd"):
+        assert len(made.read(reports.notice(asked, url=url)).receipts) == 1
+    for url in (
+        reports.URL,
+        f"{reports.URL}/",
+        f"{reports.URL}/s3cret-w0r",
+        f"{reports.URL}/s3cret-w0rd/x",
+        f"{reports.URL}?token=",
+        f"{reports.URL}?token=no",
+    ):
         with pytest.raises(errors.ReceiptForged):
-            made.read(notice(asked, url=url))
+            made.read(reports.notice(asked, url=url))
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
@@ -264,7 +238,7 @@ MISTAKES: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("changes", "says"), MISTAKES)
 def test_mistakes_are_found_when_the_settings_are_read(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=says):
-        provider(receipts=changes)
+        reports.provider(receipts=changes)
 
 
 @pytest.mark.parametrize(
@@ -273,7 +247,7 @@ def test_mistakes_are_found_when_the_settings_are_read(changes: dict[str, Any], 
         ({"receipt_url": "ftp://h/"}, "http:// or https://"),
         ({"receipt_url": "https://h/?a=b"}, "without a query"),
         (
-            {"receipt_url": URL, "receipts": {"verify": {"scheme": "twilio", "secret": "t"}}},
+            {"receipt_url": reports.URL, "receipts": {"verify": {"scheme": "twilio", "secret": "t"}}},
             r"secret.t is missing: receipts are verified",
         ),
         ({"secret": {"t": "short"}, "receipts": {"verify": {"scheme": "token", "secret": "t"}}}, "8 or more"),
@@ -282,10 +256,33 @@ def test_mistakes_are_found_when_the_settings_are_read(changes: dict[str, Any], 
 )
 def test_mistakes_around_it(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(pydantic.ValidationError, match=says):
-        provider(**changes)
+        reports.provider(**changes)
 
 
 def test_without_its_secret_and_an_address_it_only_refuses() -> None:
-    made = provider(receipts={"verify": {"scheme": "twilio", "secret": "t"}})
+    made = reports.provider(receipts={"verify": {"scheme": "twilio", "secret": "t"}})
     with pytest.raises(errors.ReceiptForged, match=r"secret\.t is missing"):
-        made.read(notice({"id": "a", "state": "OK"}))
+        made.read(reports.notice({"id": "a", "state": "OK"}))
+
+
+def test_a_field_in_an_address_that_is_repeated() -> None:
+    made = reports.provider(
+        receipts={
+            **reports.JSON,
+            "each": "$[*]",
+            "ref": "$.to.url  ?our-ref",
+            "verify": {"scheme": "none", "secret": ""},
+        }
+    )
+    tree = [
+        {"id": 1, "s": "OK", "to": {"url": "https://h/x?a=b&our-ref=m%2B1#our-ref=m2"}},
+        {"id": 2, "s": "OK", "to": {"url": "https://h/x"}},
+        {"id": 3, "s": "OK", "to": {"url": ["https://h/x?our-ref=m1"]}},
+        {"id": 4, "s": "OK"},
+    ]
+    report = made.read(reports.notice(json.dumps(tree), kind="application/json", url=f"{reports.URL}?our-ref=m3"))
+    assert [(one.provider_id, one.ref) for one in report.receipts] == [("1", "m+1"), ("2", ""), ("3", ""), ("4", "")]
+    with pytest.raises(errors.ReceiptError, match="two things of our-ref"):
+        made.read(
+            reports.notice('[{"id": 1, "s": "OK", "to": {"url": "?our-ref=1&our-ref=2"}}]', kind="application/json")
+        )

@@ -29,6 +29,15 @@ answer:
   rules:
     - {status: 200, then: accept}
 """
+SIGNED = """\
+receipts:
+  from: json
+  id: $.id
+  ref: "?ref"
+  state: $.status
+  states: {delivered: delivered}
+  verify: {scheme: vonage, secret: token}
+"""
 FOURTEEN = [
     *("android-sms-gateway", "bulkgate", "clicksend", "infobip", "jasmin", "kannel", "messagebird", "plivo"),
     *("serwersms", "sinch", "smsapi", "telnyx", "twilio", "vonage"),
@@ -164,6 +173,12 @@ MISTAKES = {
     "a secret that nobody is asked for": (
         GOOD.replace("secret.token: the", "secret.other: the"),
         "acme.yaml:1: secret.token is missing: {{ secret.token }} is filled in from it",
+    ),
+    "a place that is not signed": (
+        GOOD + SIGNED,
+        "acme.yaml:22: receipts.ref: ?ref is in the query of the address, which scheme vonage does not sign where it "
+        "comes as json: whoever has seen a receipt could write anything there; name a place in the body, or verify by "
+        "scheme token",
     ),
     "not YAML": (GOOD + "a: b: c\n", "acme.yaml:19: a second `: `"),
     "a list": ("- a\n", "acme.yaml:1: must hold `key: value` lines at its top"),
