@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: help venv check test test-fast demo lock images clean
+.PHONY: help venv check test test-fast demo bench lock images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test-fast: $(STAMP) ## the tests that need no Docker
 
 demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
 	docker/with-engine $(BIN)/python docker/demo/demo.py
+
+bench: $(STAMP) ## how long calls are held, beside the least that an ARI application can do (15 minutes)
+	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.bench $(ARGS)
 
 images: $(STAMP) ## build the Docker images of Asterisk, sipp and the gateway
 	docker/with-engine $(BIN)/python -m rig.images

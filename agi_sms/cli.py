@@ -1,6 +1,5 @@
 """The command `agi-sms`. Exit codes: 0 done, 1 not done, 2 mistakes in config or usage, 3 database unusable."""
 
-import getpass
 import os
 import signal
 import sys
@@ -12,14 +11,26 @@ import click
 from click import shell_completion
 
 import agi_sms
-from agi_sms import cli_providers, cli_shared, errors, message, text
+from agi_sms import (
+    cli_decisions,
+    cli_doctor,
+    cli_flow,
+    cli_providers,
+    cli_shared,
+    cli_why,
+    clock,
+    errors,
+    message,
+    plain,
+    text,
+)
 from agi_sms.cli_shared import DONE, MISTAKES, NOT_DONE, config_option
 
 if TYPE_CHECKING:
-    from agi_sms import call, plan
+    from agi_sms import call, plan, ports, show_why
     from agi_sms import config as configuration
+    from agi_sms.outbox import sqlite
 
-WIDE = 160  # columns, where there is no terminal that says how many
 RELOAD_PATIENCE = 15.0  # seconds
 
 
@@ -136,6 +147,12 @@ def reload(config_file: Path) -> None:
             if after.error:
                 cli_shared.fail(f"the gateway kept its old configuration:\n{after.error}", MISTAKES)
             click.echo(f"reloaded: {cli_shared.sizes(loaded)}")
+            for route, count in after.stranded.items():
+                click.echo(
+                    f"{text.counted(count, 'message')} waiting for {route}, which is not configured any more: held "
+                    "when due; agi-sms retry --provider NAME --status scheduled --route ROUTE moves them",
+                    err=True,
+                )
             if after.restart:
                 click.echo(f"these keys change with a restart only: {', '.join(after.restart)}", err=True)
             return
@@ -147,6 +164,9 @@ def reload(config_file: Path) -> None:
 @config_option
 @click.option("--node", shell_complete=cli_shared.complete_nodes, help="Only this node's messages.")
 @click.option("--status", type=click.Choice([str(s) for s in message.Status]), help="Only with this status.")
+@click.option(
+    "--provider", shell_complete=cli_providers.complete_providers, help="Only what goes, or went, by this one."
+)
 @click.option("--call", "call_id", help="Only of this call (its call id).")
 @click.option("--number", help="Only to this number; its last digits are enough.")
 @click.option("--since", callback=cli_shared.moment, help="Only from then on: 2026-11-23T14:05, 14:05, or ago: 2h.")
@@ -161,41 +181,42 @@ def reload(config_file: Path) -> None:
     help="A table for people, the others with everything for machines.",
 )
 @click.option("--totals", is_flag=True, help="Sums instead: segments taken and their cost, by node, day, currency.")
-def history(config_file: Path, form: str, limit: int, totals: bool, **wanted: Any) -> None:
+@click.option("--by", type=click.Choice(["provider"]), help="With --totals: a row for each provider, too.")
+def history(config_file: Path, form: str, limit: int, totals: bool, by: str | None, **wanted: Any) -> None:
     """What was sent, what will be, and why somebody got nothing. Newest first.
 
     Numbers and texts are shown in full here; the log masks them. With --totals, the other options choose what is
     counted (--limit does not): what providers took, on the day on which its call arrived.
     """
-    from rich import console
+    from agi_sms import show_history
 
-    from agi_sms import show
-
+    if by is not None and not totals:
+        raise click.UsageError("--by goes with --totals")
     if totals:
-        cli_providers.totals(config_file, cli_shared.query(**wanted), form)
+        cli_providers.totals(config_file, cli_shared.query(**wanted), form, by_provider=by is not None)
         return
     database = cli_shared.database(config_file)
     found: list[message.Message] = []
     if database.exists():
         found = cli_shared.with_outbox(database, lambda box: box.history(cli_shared.query(limit=limit, **wanted)))
     if form == "json":
-        click.echo(show.history_json(found))
+        click.echo(show_history.as_json(found))
     elif form == "csv":
-        click.echo(show.history_csv(found), nl=False)
+        click.echo(show_history.as_csv(found), nl=False)
     elif not found:
         click.echo("no messages")
         if wanted["node"] and wanted["node"] not in cli_shared.known_nodes(config_file):
             click.echo(f"the configuration has no node {wanted['node']}", err=True)
     else:
-        out = console.Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
-        out.print(show.history_table(found))
+        cli_shared.show(show_history.as_table(found))
+        click.echo(f"times of {plain.zone()}")
         if len(found) == limit:
             click.echo(f"the newest {limit}; more with --limit")
 
 
 @main.command()
 @config_option
-@click.argument("message_id")
+@click.argument("message_id", shell_complete=cli_shared.complete_messages())
 def explain(config_file: Path, message_id: str) -> None:
     """Tell one message's whole story: the call, the node, why these recipients, each attempt.
 
@@ -205,10 +226,16 @@ def explain(config_file: Path, message_id: str) -> None:
 
     from agi_sms import show
 
-    story = cli_shared.with_outbox(cli_shared.database(config_file), lambda box: box.story(message_id))
-    if story is None:
+    async def found(box: "sqlite.SqliteOutbox") -> "tuple[ports.Story, show_why.Facts | None] | None":
+        one = await cli_shared.chosen(box, message_id)
+        told = await box.story(one.id)
+        return None if told is None else (told, await cli_why.facts(config_file, box, one, clock.now()))
+
+    story = cli_shared.with_outbox(cli_shared.database(config_file), found)
+    if story is None:  # it is gone since
         cli_shared.fail(f"no message {message_id}; `agi-sms history` lists them", NOT_DONE)
-    show.explain(console.Console(highlight=False, soft_wrap=True), story)
+    show.explain(console.Console(highlight=False, soft_wrap=True), *story)
+    click.echo(f"\ntimes of {plain.zone()}")
 
 
 @main.command()
@@ -282,48 +309,10 @@ def _ask_for(loaded: "configuration.Config", visit: "call.Visit", planned: "plan
     return online.applied(planned, found[0]), right
 
 
-def _change(name: str, verb: str, done: str, told: str) -> None:
-    """`cancel` and `retry` are the same command with another verb."""
-
-    @main.command(name, help=told)
-    @config_option
-    @click.argument("message_id", required=False)
-    @click.option("--node", shell_complete=cli_shared.complete_nodes, help="All of this node whose status allows it.")
-    @click.option("--status", type=click.Choice([str(s) for s in message.Status]), help="Only with this status.")
-    @click.option("--yes", is_flag=True, help="Do not ask.")
-    def command(config_file: Path, message_id: str | None, node: str | None, status: str | None, yes: bool) -> None:
-        if (message_id is None) == (node is None):
-            raise click.UsageError("name a MESSAGE_ID, or a node with --node")
-        if node is not None and not yes:
-            click.confirm(f"{verb} all messages of node {node}{f' that are {status}' if status else ''}?", abort=True)
-        query = cli_shared.query(node=node, status=status, message_id=message_id)
-        who = f"{getpass.getuser()} (command line)"
-        database = cli_shared.database(config_file)
-        count = cli_shared.with_outbox(database, lambda box: getattr(box, name)(query, who))
-        if not count:
-            cli_shared.fail(
-                f"nothing to {name}: no such message, or its status does not allow it (agi-sms history)",
-                NOT_DONE,
-            )
-        cli_shared.wake(database)
-        click.echo(f"{text.counted(count, 'message')} {done}")
-
-
-_change(
-    "cancel",
-    "Cancel",
-    "cancelled",
-    "Cancel what has not gone out: one message (its last 4 characters are enough), or a node's.",
-)
-_change(
-    "retry", "Send again", "scheduled again",
-    "Send again, now, what failed, expired, was cancelled, is held or uncertain: one message (its last\n"
-    "4 characters are enough), or a node's.\n\n"
-    "An uncertain message may have reached the phone already; then its owner gets it twice.",
-)  # fmt: skip
-
-
+cli_decisions.register(main)
 cli_providers.register(main)
+cli_flow.register(main)
+cli_doctor.register(main)
 
 
 @main.command()

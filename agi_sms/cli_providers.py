@@ -1,10 +1,9 @@
-"""The commands about providers, and a person's word on messages that only a person can tell about."""
+"""The commands about providers, and what they took."""
 
 import contextlib
-import getpass
 import os
 import sys
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ MOST_WAIT = timedelta(hours=1)
 
 def register(main: click.Group) -> None:
     """Put them beside the others."""
-    for command in (providers, send_test, resolve):
+    for command in (providers, send_test):
         main.add_command(command)
 
 
@@ -83,6 +82,9 @@ def providers(config_file: Path, table: bool, profile: str | None) -> None:
                     click.echo(line)
             if table:
                 click.echo(show_providers.matrix(profiles.matrix(_folders(config_file))))
+                if broken := profiles.broken(_folders(config_file)):
+                    lines = [f"{name} is broken:\n{error}" for name, error in broken.items()]
+                    cli_shared.fail("\n".join(lines), MISTAKES)
         except errors.ConfigError as error:
             cli_shared.fail(str(error), MISTAKES)
         return
@@ -121,7 +123,7 @@ def send_test(config_file: Path, provider: str, number: str, wait: timedelta, **
     \b
       agi-sms send-test company +48600100200 --sender ACME --wait 2m
     """
-    from agi_sms import sendtest
+    from agi_sms import cli_why, sendtest, show_why
     from agi_sms.outbox import sqlite
 
     loaded = cli_shared.load(config_file)
@@ -140,7 +142,11 @@ def send_test(config_file: Path, provider: str, number: str, wait: timedelta, **
             size = f"{wanted.encoding}, {wanted.segments} segment{'' if wanted.segments == 1 else 's'}"
             click.echo(f"{made}  to {wanted.recipient} by {provider} ({size})")
             one = await sendtest.follow(box, made, wait, click.echo)
-            right, words = sendtest.verdict(one, wait, clock.now())
+            facts = await cli_why.of_provider(loaded, box, provider)
+            said = sendtest.last_receipt(await box.story(made))
+            now = clock.now()
+            waits = show_why.alone(facts, now) or show_why.limited(facts)
+            right, words = sendtest.verdict(one, wait, now, waits=waits, said=said)
             click.echo(words)
             click.echo(f"more of it: agi-sms explain {made}")
             return right
@@ -148,62 +154,23 @@ def send_test(config_file: Path, provider: str, number: str, wait: timedelta, **
     sys.exit(DONE if cli_shared.finish(sent()) else NOT_DONE)
 
 
-@click.command()
-@config_option
-@click.argument("message_id")
-@click.argument("verdict", type=click.Choice([str(one) for one in ports.Verdict]))
-def resolve(config_file: Path, message_id: str, verdict: str) -> None:
-    """Decide about a message that is uncertain or held: only a person can, from the provider's own panel or a phone.
-
-    \b
-      sent      it was taken: it counts as accepted, and is not sent again
-      resend    it is sent now, by its route; where it was taken after all, its owner gets it twice
-      fail      it was not taken, and is not to be sent
-
-    MESSAGE_ID is the one that `agi-sms history --status uncertain` shows; its last 4 characters are enough. The
-    decision is kept with the message, with your name; `agi-sms explain` shows it.
-    """
-    database = cli_shared.database(config_file)
-    who = f"{getpass.getuser()} (command line)"
-    decided = ports.Verdict(verdict)
-    if not cli_shared.with_outbox(database, lambda box: box.judge(message_id, decided, who)):
-        hint = "no such message, or it is neither uncertain nor held (agi-sms history)"
-        cli_shared.fail(f"nothing to resolve: {hint}", NOT_DONE)
-    click.echo(_DECIDED[decided])
-    if decided is ports.Verdict.RESEND and not cli_shared.wake(database):
-        click.echo("the gateway is not running: it goes out once it is (agi-sms run)")
-
-
-def totals(config_file: Path, query: ports.Query, form: str) -> None:
+def totals(config_file: Path, query: ports.Query, form: str, *, by_provider: bool) -> None:
     """What `agi-sms history --totals` prints, as `table`, `json` or `csv`."""
-    from rich import console
-
     from agi_sms import show_totals
 
-    database, zone = cli_shared.database(config_file), _zone(config_file)
-    found: list[ports.Total] = []
-    if database.exists():
-        found = cli_shared.with_outbox(database, lambda box: box.totals(query, zone))
+    basics = cli_shared.basics(config_file)
+    zone, found = basics.time_zone, list[ports.Total]()
+    if basics.database.exists():
+        found = cli_shared.with_outbox(basics.database, lambda box: box.totals(query, zone, by_provider=by_provider))
     if form == "json":
         click.echo(show_totals.as_json(found))
     elif form == "csv":
         click.echo(show_totals.as_csv(found), nl=False)
-    elif not found:
-        click.echo("nothing was taken by any provider")
     else:
-        console.Console(highlight=False).print(show_totals.as_table(found))
-        click.echo(f"days of {zone}")
-
-
-def _zone(config_file: Path) -> tzinfo:
-    """The configured one, else the machine's."""
-    with contextlib.suppress(errors.ConfigError):
-        return cli_shared.read(config_file).settings.time_zone
-    return datetime.now().astimezone().tzinfo or UTC
-
-
-_DECIDED = {
-    ports.Verdict.SENT: "it counts as sent: accepted",
-    ports.Verdict.RESEND: "it is scheduled again, now",
-    ports.Verdict.FAIL: "it is failed, and is not sent",
-}
+        if any(one.messages for one in found):
+            cli_shared.show(show_totals.as_table(found, by_provider=by_provider))
+            click.echo(f"days of {zone}")
+        else:
+            click.echo("nothing was taken by any provider")
+        for line in show_totals.doubts(found):
+            click.echo(line)

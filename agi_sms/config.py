@@ -4,10 +4,10 @@
 (`AGI_SMS_LOG__LEVEL=debug`) override what the files say, and `${NAME}` in a value is filled in from the environment.
 """
 
-import contextlib
 import copy
 import functools
 import ipaddress
+import zoneinfo
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from agi_sms import (
     config_environment,
     config_nodes,
     config_pbx,
+    config_providers,
     config_settings,
     errors,
     node,
@@ -92,25 +93,46 @@ def load(path: Path, environ: Mapping[str, str]) -> Config:
     Raises errors.ConfigError with every mistake as `file:line: key: what is wrong, what would be right`, or
     `environment: VARIABLE: ...`. Relative paths in it are read from the main file's folder.
     """
+    found, mistakes = examined(path, environ)
+    if found is None or mistakes:
+        raise errors.ConfigError(mistakes)
+    return found
+
+
+def examined(path: Path, environ: Mapping[str, str]) -> tuple[Config | None, tuple[str, ...]]:
+    """As `load`, for tools that tell of a configuration with mistakes: what of it stands, and all mistakes."""
     loader = _Loader(path, environ)
     try:
         found = loader.load()
     except RecursionError:
         found = None
         loader.mistakes.add(Spot(str(path), 0, ""), "is nested too deeply")
-    if found is None or loader.mistakes:
-        raise errors.ConfigError(loader.mistakes.texts(loader.files))
-    return found
+    return found, loader.mistakes.texts(loader.files)
 
 
-def database(path: Path, environ: Mapping[str, str]) -> Path | None:
-    """Where the configuration says that the outbox is, also where other keys have mistakes; None if it does not."""
+@dataclass(frozen=True, kw_only=True)
+class Basics:
+    """What is needed to read the history. `mistakes` is how many there are elsewhere."""
+
+    database: Path
+    time_zone: zoneinfo.ZoneInfo
+    mistakes: int = 0
+
+
+def basics(path: Path, environ: Mapping[str, str]) -> Basics:
+    """What the configuration says of them, also where other keys have mistakes.
+
+    Raises errors.ConfigError where it has mistakes, and does not say where the outbox is.
+    """
     loader = _Loader(path, environ)
-    with contextlib.suppress(RecursionError):
+    try:
         loader.load()
-    if loader.settings is None or "database" not in loader.settings.model_fields_set:
-        return None
-    return loader.settings.database
+    except RecursionError:
+        loader.mistakes.add(Spot(str(path), 0, ""), "is nested too deeply")
+    found, mistakes = loader.settings, loader.mistakes.texts(loader.files)
+    if found is None or (mistakes and "database" not in found.model_fields_set):
+        raise errors.ConfigError(mistakes)
+    return Basics(database=found.database, time_zone=found.time_zone, mistakes=len(mistakes))
 
 
 def restart_needed(old: Config, new: Config) -> list[str]:
@@ -233,7 +255,7 @@ class _Loader:
             self.mistakes.add(spot, f"is missing; known: {', '.join(sorted(known))}", below="type")
             return None
         if not isinstance(kind, str) or (kind not in known and ":" not in kind):
-            self.mistakes.add(spot.at("type"), f"there is no such type of provider; {nearest(kind, known)}")
+            self.mistakes.add(spot.at("type"), f"there is no such type of provider; {self.meant(kind)}")
             return None
         try:
             shape = providers.settings_class(kind)
@@ -249,6 +271,14 @@ class _Loader:
         base = {"base": folder}
         return validated(lambda: shape.model_validate(tree, context=base), shape, (tree,), spot, self.mistakes)[0]
 
+    def meant(self, kind: object) -> str:
+        """What a type that there is not may have been."""
+        from agi_sms.providers import profiles
+
+        if kind in profiles.names([self.path.absolute().parent / "profiles.d"]):
+            return f"{kind} is a profile: write type: http, profile: {kind}"
+        return nearest(kind, providers.REGISTRY)
+
     def filled(
         self, book: Book, name: str, tree: dict[str, Any], spot: Spot, folder: Path
     ) -> tuple[dict[str, Any], Spot] | None:
@@ -256,7 +286,7 @@ class _Loader:
         if tree.get("profile"):
             from agi_sms.providers import profiles
 
-            expanded = profiles.expanded(tree, spot, [folder / "profiles.d"], self.mistakes, self.reader.environ)
+            expanded = profiles.expanded(tree, spot, [folder / "profiles.d"], self.mistakes)
             if expanded is None:
                 return None
             tree, spot = expanded
@@ -289,6 +319,7 @@ class _Loader:
     ) -> None:
         """Warnings about the whole: what is configured and does nothing, or not what one would think."""
         self.unused(book, nodes)
+        config_providers.warn(book, built)
         for name, settings in built.items():
             self.through(name, settings, book)
         for path in templates:
@@ -297,6 +328,8 @@ class _Loader:
         if not book.settings.pbx:
             self.warnings.add(Spot(str(self.path), 0, "pbx"), "is missing: no call can arrive")
         config_pbx.check(book)
+        for spot, doubt in self.reader.doubts:
+            self.warnings.add(spot, doubt)
         for file, spot in self.reader.literal.items():
             if _public(Path(file)):
                 hint = "every user of this machine can read this secret: chmod o-r the file, or write ${NAME}"

@@ -25,11 +25,12 @@ def read(reader: Reader, shape: type[pydantic.BaseModel], tree: Mapping[str, Any
     """
     values: dict[str, Any] = {}
     spots = Spot("environment", 0, "")
-    for variable in sorted(reader.environ):
+    environ = reader.environ or {}
+    for variable in sorted(environ):
         if not variable.startswith(PREFIX) or variable in WELL_KNOWN or _FOREIGN.fullmatch(variable):
             continue
         parts = variable.removeprefix(PREFIX).split(DELIMITER)[:_MOST_LEVELS]
-        raw = reader.environ[variable].encode("utf-8", "replace").decode()
+        raw = environ[variable].encode("utf-8", "replace").decode()
         path = _path(parts, shape, tree)
         if secretive(key := ".".join(path)) or guarded(key):
             reader.mistakes.secrets.add(raw)

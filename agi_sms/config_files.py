@@ -1,6 +1,8 @@
 """YAML files as plain values, with the place of each, so that every mistake can name its file and line."""
 
+import os
 import re
+import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,13 @@ _INT = re.compile(r"[-+]?[0-9]{1,30}")
 _BASED = re.compile(r"0o[0-7]{1,20}|0x[0-9a-fA-F]{1,16}")
 _FLOAT = re.compile(r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]{1,3})?")
 _LOGIN = re.compile(r"://[^/@\s]*:([^/@\s]+)@")
+_DOUBTS = (
+    (
+        re.compile(r"\$[A-Za-z_]\w*"),
+        "is a $ and a name, taken as it stands; a variable is written ${NAME}, with braces",
+    ),
+    (re.compile(r"(?i)<?change[-_ ]?(?:me|this|it)>?"), "is still what stands for it in an example; write your own"),
+)
 _WORDS = {"null": None, "~": None, "": None, "true": True, "false": False}
 
 
@@ -31,13 +40,28 @@ class Broken(ValueError):
         self.line = line
 
 
+class _NoFile(Exception):
+    """Not a plain file."""
+
+
+def _bytes(path: Path, most: int) -> bytes:
+    """At most so many bytes; never waits, as reading a pipe would. Raises _NoFile, OSError, ValueError."""
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    with os.fdopen(handle, "rb") as file:
+        if not stat.S_ISREG(os.fstat(handle).st_mode):
+            raise _NoFile
+        return file.read(most)
+
+
 class Reader:
     """Reads the files of one configuration. `literal` holds each file's first openly written secret."""
 
-    def __init__(self, environ: Mapping[str, str], mistakes: Mistakes) -> None:
+    def __init__(self, environ: Mapping[str, str] | None, mistakes: Mistakes) -> None:
+        """`environ` is where `${NAME}` comes from; None: these files take nothing from the environment."""
         self.environ = environ
         self.mistakes = mistakes
         self.literal: dict[str, Spot] = {}
+        self.doubts: list[tuple[Spot, str]] = []  # secrets that hardly are what was meant
 
     def mapping(self, path: Path) -> tuple[dict[str, Any], Spot] | None:
         """A YAML file's top mapping and its spots; None where it cannot be read at all."""
@@ -60,10 +84,12 @@ class Reader:
         """A file's text (UTF-8), or None with the mistake noted."""
         here = Spot(str(path), 0, "")
         try:
-            with path.open("rb") as file:
-                data = file.read(most + 1)
+            data = _bytes(path, most + 1)
         except FileNotFoundError:
             self.mistakes.add(here, "there is no such file")
+            return None
+        except _NoFile:
+            self.mistakes.add(here, "is no plain file, but a folder, a pipe or a device")
             return None
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else None
@@ -94,7 +120,7 @@ class Reader:
             # of an open quote, the line where it was opened helps
             if error.context_mark and "quoted scalar" in (error.context or ""):
                 at = error.context_mark.line + 1
-            raise Broken(_plain_words(error, source, at), at) from None
+            raise Broken(_plain_words(error, source, at) + _block(error, at), at) from None
         except (YAMLError, ValueError) as error:
             if isinstance(error, Broken):
                 raise
@@ -179,6 +205,8 @@ class _Builder:
             self.reader.mistakes.secrets.add(full)
             if "${" not in raw:
                 self.reader.literal.setdefault(self.file, spot)
+            if doubt := next((words for pattern, words in _DOUBTS if pattern.fullmatch(full)), ""):
+                self.reader.doubts.append((spot, doubt))
         if style or tag == "str":
             return full, spot
         value = scalar(full)
@@ -244,10 +272,16 @@ class _Builder:
                 spot.faulty = True
                 mistakes.add(spot, "${ begins a variable: write ${NAME}, or $${ for the characters themselves")
                 return ""
+            if self.reader.environ is None:
+                spot.faulty = True
+                what = "nothing here comes from the environment; write {{ secret.NAME }}, and name it under needs"
+                mistakes.add(spot, f"{what} with what it is: each provider gives its own")
+                return ""
             found = self.reader.environ.get(name)
             if found is None and default is None:
                 spot.faulty = True
-                hint = f"set it, or give a default: ${{{name}:-...}}"
+                hint = "set it (a running gateway has those of its start: restart it), "
+                hint += f"or give a default: ${{{name}:-...}}"
                 mistakes.add(spot, f"the environment variable {name} is not set; {hint}")
             if not found:
                 return default or ""
@@ -288,6 +322,12 @@ def _plain_words(error: MarkedYAMLError, source: str, line: int) -> str:
     if "${" in text:
         return 'inside { } or [ ], ${NAME} needs quotes round it: "${NAME}"'
     return "is not YAML from here on; look for indentation that differs, or a quote or bracket left open"
+
+
+def _block(error: MarkedYAMLError, line: int) -> str:
+    """Where that begins into which the line does not fit."""
+    began = error.context_mark.line + 1 if error.context_mark and "block" in (error.context or "") else line
+    return f"; it does not fit what begins in line {began}" if 1 < began < line else ""
 
 
 _PROBLEMS = (

@@ -50,7 +50,7 @@ def _number(book: Book, entry: str, spot: Spot) -> str | None:
     try:
         number = numbers.read(entry, rules)
     except errors.NumberError as error:
-        book.mistakes.add(spot, str(error))
+        book.mistakes.add(spot, str(error).removesuffix(numbers.OR_TRUNK))
         return None
     if number.kind is numbers.Kind.LANDLINE:
         book.warnings.add(spot, f"{number.e164} is a landline: it gets its SMS only where its operator reads them out")
@@ -146,7 +146,7 @@ class _Compiler(Entry):
 
     def sender(self, recipients: tuple[node.Recipient, ...]) -> None:
         sender = self.settings.sender
-        fault = text.sender_fault(sender)
+        fault = text.sender_fault(sender, self.settings.region or self.book.settings.region)
         if fault is not None:
             self.wrong(fault, "sender")
         elif any(character.isalpha() for character in sender):

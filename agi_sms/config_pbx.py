@@ -7,7 +7,7 @@ from pathlib import Path
 
 from agi_sms.config_book import Book
 from agi_sms.config_mistakes import Mistakes, Spot
-from agi_sms.config_settings import Pbx, Settings
+from agi_sms.config_settings import Agi, Pbx, Settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -16,8 +16,10 @@ LOOPBACK: tuple[Network, ...] = (ipaddress.ip_network("127.0.0.0/8"), ipaddress.
 
 def addresses(settings: Settings) -> Mapping[Network, str]:
     """The networks from which FastAGI may come, each with its PBX; loopback is that of an only PBX."""
-    given = {network: name for name, pbx in settings.pbx.items() for network in pbx.addresses}
-    if not given and settings.agi is not None and len(settings.pbx) == 1:
+    if settings.agi is None:
+        return {}
+    given = {_plain(network): name for network, name in _given(settings)}
+    if not given and len(settings.pbx) == 1:
         return dict.fromkeys(LOOPBACK, next(iter(settings.pbx)))
     return given
 
@@ -28,10 +30,12 @@ def check(book: Book) -> None:
     for name, pbx in settings.pbx.items():
         _check(book, name, pbx, book.spot.at("pbx", name))
     if settings.agi is not None:
-        if settings.pbx and not addresses(settings):
+        unread = any(path[0] == "pbx" and "addresses" in path for path in book.lost)
+        if settings.pbx and not addresses(settings) and not unread:
             what = "says of no PBX where its FastAGI comes from: give each one pbx.NAME.addresses"
             book.mistakes.add(book.spot.at("agi"), what)
         _overlapping(book)
+        _reached(book, settings.agi)
     else:
         for name, pbx in settings.pbx.items():
             if pbx.addresses:
@@ -67,12 +71,57 @@ def _check(book: Book, name: str, pbx: Pbx, spot: Spot) -> None:
 def _overlapping(book: Book) -> None:
     """An address belongs to one PBX."""
     seen: list[tuple[Network, str]] = []
-    for network, name in _given(book.settings):
+    for given, name in _given(book.settings):
+        network = _plain(given)
+        spot = book.spot.at("pbx", name, "addresses")
+        if not network.prefixlen:
+            what = "lets everybody in: FastAGI knows no password, and who connects can have SMS sent"
+            book.warnings.add(spot, f"{given} {what}; name the PBX's addresses")
         for other, of in seen:
             if of != name and network.version == other.version and network.overlaps(other):
-                what = f"{network} is within {other} of pbx {of}: a FastAGI connection must tell one PBX"
-                book.mistakes.add(book.spot.at("pbx", name, "addresses"), what)
+                what = f"{network} overlaps with {other} of pbx {of}: an address must tell which PBX a call comes from"
+                book.mistakes.add(spot, what)
         seen.append((network, name))
+
+
+def _reached(book: Book, agi: Agi) -> None:
+    """Whether those who are served can get through to where it listens."""
+    served = addresses(book.settings)
+    if not served:
+        return
+    local = [network for network in served if any(_within(network, loopback) for loopback in LOOPBACK)]
+    if not _is_loopback(agi.host):
+        if len(local) == len(served):
+            what = f"{agi.listen} can be reached from elsewhere, and only calls of this machine are served"
+            book.warnings.add(book.spot.at("agi", "listen"), f"{what}: give pbx.NAME.addresses, or listen on 127.0.0.1")
+        return
+    for name in sorted({served[network] for network in served if network not in local}):
+        what = f"nobody but this machine can reach {agi.listen}: listen where these get through (agi.listen)"
+        book.warnings.add(book.spot.at("pbx", name, "addresses"), what)
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _within(network: Network, other: Network) -> bool:
+    match network, other:
+        case ipaddress.IPv4Network(), ipaddress.IPv4Network():
+            return network.subnet_of(other)
+        case ipaddress.IPv6Network(), ipaddress.IPv6Network():
+            return network.subnet_of(other)
+    return False
+
+
+def _plain(network: Network) -> Network:
+    """An IPv4 network in IPv6's dress without it, as a connection's address is read."""
+    mapped = getattr(network.network_address, "ipv4_mapped", None)
+    if mapped is None or network.prefixlen < 96:
+        return network
+    return ipaddress.IPv4Network((mapped, network.prefixlen - 96))
 
 
 def _given(settings: Settings) -> Iterator[tuple[Network, str]]:

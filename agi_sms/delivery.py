@@ -72,7 +72,10 @@ class _Attempt:
 
 
 class Delivery(rounds.Worker):
-    """Sends what is due. `jitter` gives numbers from -1 to 1."""
+    """Sends what is due. `jitter` gives numbers from -1 to 1.
+
+    `tell_health` hears which providers are left alone until when, whenever one of them has answered or not.
+    """
 
     def __init__(
         self,
@@ -81,11 +84,13 @@ class Delivery(rounds.Worker):
         terms: Callable[[], Terms],
         clock: Callable[[], datetime],
         jitter: Callable[[], float],
+        tell_health: Callable[[Mapping[str, datetime]], None] = lambda _: None,
     ) -> None:
         super().__init__(words=WORDS, clock=clock)
         self._outbox = outbox
         self._terms = terms
         self._jitter = jitter
+        self._tell_health = tell_health
         self._busy: Counter[str] = Counter()  # leases under way, by provider
         self._health: dict[str, tuple[ports.Provider, breaker.Breaker]] = {}
 
@@ -267,8 +272,9 @@ class Delivery(rounds.Worker):
         self._count_broken()
 
     def _count_broken(self) -> None:
-        broken = sum(one.until is not None for _, one in self._health.values())
-        metrics.PROVIDERS_LEFT_ALONE.set(broken)
+        broken = {name: one.until for name, (_, one) in self._health.items() if one.until is not None}
+        metrics.PROVIDERS_LEFT_ALONE.set(len(broken))
+        self._tell_health(broken)
 
 
 _WORDS = {
@@ -276,6 +282,11 @@ _WORDS = {
     message.Status.DELIVERED: "SMS delivered",
     message.Status.FAILED: "SMS not delivered",
 }
+
+
+def _onward(route: Sequence[str], provider: str, following: str | None) -> bool:
+    """Whether the next attempt is of a provider after this one in the route, which is asked at once."""
+    return provider in route and following in route[route.index(provider) + 1 :]
 
 
 def _tell(
@@ -300,6 +311,8 @@ def _tell(
     elif status is not decision.status:
         tell = log.warning if status is message.Status.FAILED else log.info
         tell(_WORDS.get(status, "this result changes nothing"), status=status, **facts)
+    elif status is message.Status.SCHEDULED and _onward(sent.route, attempt.provider.name, decision.provider):
+        log.info("SMS handed on to the next provider", next_provider=decision.provider, **facts)
     else:
         if decision.due_at is not None:
             facts["again_at"] = decision.due_at.isoformat(timespec="seconds")

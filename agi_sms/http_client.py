@@ -26,10 +26,12 @@ import aiohttp
 import yarl
 from aiohttp import abc, client_proto
 
-from agi_sms import durations, http_body, http_words
+from agi_sms import durations, http_body, http_words, turns
 
 _IDLE = 2.0  # seconds that a connection is kept: a stale one costs a request that may have been taken
 _CHUNK = 16 * 1024
+_LEAST_ROOM = 64 * 1024  # bytes of a body
+_HEAD = 64 * 1024  # bytes that an answer may take on the wire beside its body, of which chunks may make twice as many
 _INTERIM = re.compile(rb"HTTP/1\.[01] 1\d\d")
 _MOST_INTERIM = 50
 
@@ -98,6 +100,7 @@ class Client:
         self._resolver = resolver
         self._private_addresses = private_addresses
         self._keep_alive = keep_alive
+        self._turns = turns.Turns()
         self._sessions: dict[bool, aiohttp.ClientSession] = {}
 
     async def exchange(
@@ -135,6 +138,7 @@ class Client:
             headers=request.headers,
             data=request.body,
             allow_redirects=False,
+            read_bufsize=max(most, _LEAST_ROOM),
             trace_request_ctx=progress,
         ) as response:
             body = bytearray()
@@ -155,6 +159,7 @@ class Client:
                 options["socket_factory"] = _public_socket
             session = self._sessions[reuse] = aiohttp.ClientSession(
                 connector=_Connector(
+                    self._turns,
                     limit=0,  # how many there are at once is for the caller to say
                     ssl=self._tls,
                     resolver=self._resolver() if self._resolver is not None else None,
@@ -173,39 +178,124 @@ class Client:
 
 
 class _Handler(client_proto.ResponseHandler):
-    """aiohttp's end of a connection, which takes nothing that nobody asked for.
+    """aiohttp's end of a connection, which takes nothing that nobody asked for, and no more than there is room for.
 
-    Bytes that come while the connection is idle would be taken for the answer to the next request. And interim
-    answers (1xx) are skipped without a limit.
+    Bytes that come while the connection is idle would be taken for the answer to the next request. Interim answers
+    (1xx) are skipped without a limit, and so are the words behind a chunk's size. What comes is taken in turns.
     """
 
     awaiting = False
     _interim = 0
+    _came = 0  # bytes of this answer
+    _most = 0
+    _body = 0  # bytes of its body that anybody wants
+    _full = False  # aiohttp wants no more for now
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, share: turns.Turns) -> None:
+        super().__init__(loop)
+        self.backlog = turns.Backlog()
+        self._share = share
+        self._queued = False
+        self._lost: tuple[BaseException | None] | None = None  # why the connection has ended, which is not told yet
 
     def set_response_params(self, **options: Any) -> None:
-        self.awaiting, self._interim = True, 0
+        self.awaiting, self._interim, self._came = True, 0, 0
+        self._body = int(options["read_bufsize"])
+        self._most = _HEAD + 2 * self._body
         super().set_response_params(**options)
 
     def data_received(self, data: bytes) -> None:
-        self._interim += len(_INTERIM.findall(data))
-        if data and (not self.awaiting or self._interim > _MOST_INTERIM):
-            self.set_exception(aiohttp.ClientPayloadError("more than was asked for"))
-            if self.transport is not None:
-                self.transport.abort()
+        if not data:  # aiohttp's own way of going on with what it has
+            super().data_received(data)
             return
-        super().data_received(data)
+        room = self._most - self._came
+        self._came += len(data)
+        if room > 0:
+            self._interim += len(_INTERIM.findall(data))
+        if not self.awaiting or self._interim > _MOST_INTERIM:
+            self._refuse()
+        elif room > 0:
+            self.backlog.put(data[:room])
+            self._go_on()
+        elif not self.backlog:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        self.backlog.clear()
+        error = aiohttp.ClientPayloadError("more than was asked for")
+        self.set_exception(error)
+        # A body that goes on to the end of the connection would pass for a whole one. Where there is more of it than
+        # anybody wants, its reader sees that.
+        if self._payload is not None and self._payload.total_bytes <= self._body:
+            self._payload.set_exception(error)
+        if self.transport is not None:
+            self.transport.abort()
+
+    def _go_on(self) -> None:
+        if self.backlog and not self._queued and not self._full:
+            self._queued = True
+            self._share.join(self._take)
+
+    def _take(self) -> bool:
+        """A piece of what has come; whether there is more to be taken now."""
+        if self.backlog:
+            if self.awaiting:
+                super().data_received(self.backlog.take())
+            else:
+                self._refuse()
+        if self._came > self._most and not self.backlog:
+            self._refuse()
+        self._queued = bool(self.backlog) and not self._full
+        self._tell_end()
+        return self._queued
+
+    def pause_reading(self) -> None:
+        self._full = True
+        super().pause_reading()
+        if self.transport is not None:  # what comes has its limit; what TLS holds back would be lost with its end
+            self.transport.resume_reading()
+
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        self._full = False
+        super().resume_reading(resume_parser)
+        self._go_on()
+        self._tell_end()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Not before all is taken that came before it."""
+        self._lost = (exc,)
+        self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._lost is not None and not self.backlog and not self._full:
+            (exc,), self._lost = self._lost, None
+            super().connection_lost(exc)
+
+    def close(self) -> None:
+        self._forget()
+        super().close()
+
+    def abort(self) -> None:
+        self._forget()
+        super().abort()
+
+    def _forget(self) -> None:
+        self.backlog.clear()
+        self._full = False
+        self._tell_end()
 
 
 class _Connector(aiohttp.TCPConnector):
     """Connections with our own end."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, share: turns.Turns, **options: Any) -> None:
         super().__init__(**options)
-        self._factory = functools.partial(_Handler, loop=self._loop)  # type: ignore[assignment]
+        self._factory = functools.partial(_Handler, loop=self._loop, share=share)  # type: ignore[assignment]
 
     def _release(self, key: Any, protocol: client_proto.ResponseHandler, *, should_close: bool = False) -> None:
         if isinstance(protocol, _Handler):
             protocol.awaiting = False
+            should_close = should_close or bool(protocol.backlog)
         super()._release(key, protocol, should_close=should_close)
 
 

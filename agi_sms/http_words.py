@@ -11,6 +11,8 @@ import re
 import urllib.parse
 from collections.abc import Iterable
 
+from agi_sms import echoes
+
 _SECRETIVE = re.compile(r"pass|pwd|secret|token|key|auth|signature|credential", re.IGNORECASE)
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FIXED = re.compile(r"https?://[A-Za-z0-9._\[\]:-]+(?:[/?].*)?", re.IGNORECASE)
@@ -81,7 +83,7 @@ def private(address: str) -> bool:
 
 
 class Mask:
-    """Replaces what is secret by `***`, in the forms in which another system may echo it."""
+    """Replaces what is secret by `***`, in whatever encodings another system echoes it."""
 
     def __init__(self, words: Iterable[str], *, login: str = "") -> None:
         """`login`: a `user:password`, of which HTTP sends the Base64 form."""
@@ -98,18 +100,30 @@ class Mask:
         self._pattern = re.compile("|".join(map(_form, self._forms))) if forms else None
 
     def __call__(self, text: str) -> str:
-        return self._pattern.sub("***", text) if self._pattern is not None else text
+        if self._pattern is None:
+            return text
+        if not echoes.encoded(text):
+            return self._pattern.sub("***", text)
+        spans = set()
+        for layer in echoes.layers(text):
+            for found in self._pattern.finditer(layer.text):
+                spans.add((layer.starts[found.start()], layer.ends[found.end() - 1]))
+        return echoes.starred(text, spans)
 
     def clipped(self, text: str) -> str:
         """The same for a text of which the end is cut off, maybe in the middle of a secret."""
         masked, mark = self(text), ""
         if masked.endswith("…"):
             masked, mark = masked[:-1], "…"
-        for form in self._forms:
-            for size in range(min(len(form), len(masked)), _LEAST_OF_CUT - 1, -1):
-                if masked.endswith(form[:size]):
-                    return masked[:-size] + "***" + mark
-        return masked + mark
+        cut = len(masked)
+        for layer in echoes.layers(masked):
+            end = layer.whole()
+            for form in self._forms:
+                for size in range(min(len(form), len(end)), _LEAST_OF_CUT - 1, -1):
+                    if end.endswith(form[:size]):
+                        cut = min(cut, layer.starts[len(end) - size])
+                        break
+        return masked[:cut] + ("***" if cut < len(masked) else "") + mark
 
 
 def _form(word: str) -> str:

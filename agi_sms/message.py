@@ -54,7 +54,7 @@ class Reason(enum.StrEnum):
     UNANSWERED = "unanswered"  # timeout, reset or nonsense after the request was written
     POISON = "poison"  # claimed again and again, never ended
     PROVIDER_MISSING = "provider_missing"  # the config no longer has it
-    NODE_MISSING = "node_missing"  # to be sent again, and the config no longer has the node that knows by what route
+    NODE_MISSING = "node_missing"  # to be sent, and the config no longer has the node that would know by what route
     OPERATOR = "operator"
 
 
@@ -78,6 +78,7 @@ FINAL = frozenset({Status.DELIVERED, Status.FAILED, Status.EXPIRED, Status.CANCE
 CANCELLABLE = frozenset({Status.WAITING, Status.SCHEDULED, Status.UNCERTAIN, Status.HELD})
 JUDGEABLE = frozenset({Status.UNCERTAIN, Status.HELD})
 RETRYABLE = frozenset({Status.FAILED, Status.EXPIRED, Status.UNCERTAIN, Status.HELD, Status.CANCELLED})
+REROUTABLE = RETRYABLE | {Status.SCHEDULED}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,6 +136,8 @@ class Message:
     provider: str = ""  # where its next attempt goes, or its last one went
     receipt_due_at: datetime | None = None  # None: no receipt is expected, or the one with the last word is there
     costs: tuple[Cost, ...] = ()  # of the attempts that were taken, as far as prices are known; one for each currency
+    first_due_at: datetime | None = None  # when it was due first, or again as a person said so
+    maybe_taken: bool = False  # a provider took it, or may have: sent again, it may arrive twice
     fallback: bool = False  # its text is the node's fallback, as the customer's system gave none
 
     def receipt_overdue(self, now: datetime) -> bool:
@@ -165,7 +168,12 @@ class Accepted(Outcome):
 
 @dataclass(frozen=True, kw_only=True)
 class Rejected(Outcome):
-    """The provider refused this message for good; asking again gives the same."""
+    """The provider refused this message for good; asking it again gives the same, another may take it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Final(Rejected):
+    """The recipient wants no SMS, or is on a block list: no other provider is to be asked either."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +201,7 @@ class Uncertain(Outcome):
 OUTCOMES: dict[type[Outcome], str] = {
     Accepted: "accepted",
     Rejected: "rejected",
+    Final: "rejected",
     Retry: "retry",
     ProviderDown: "provider_down",
     Uncertain: "uncertain",

@@ -5,15 +5,24 @@ from prometheus_client import Counter, Gauge, Histogram
 CALLS = Counter(
     "agi_sms_calls", "Visits of calls to a node, by what the dialplan was told.", ["pbx", "entry", "status"]
 )
+USER_EVENTS = Counter(
+    "agi_sms_user_events",
+    "Events of the dialplan's UserEvent(AgiSms): visit, look (one waits in AstDB), standby (another gateway's), "
+    "unreadable, overflow, lost (it could not be stored).",
+    ["pbx", "result"],
+)
 FAULTS = Counter("agi_sms_faults", "What went wrong without stopping a call, by kind.", ["kind"])
 CONNECTS = Counter("agi_sms_pbx_connects", "Connections made to Asterisk.", ["pbx", "door"])
 LOSSES = Counter("agi_sms_pbx_losses", "Connections to Asterisk that were lost.", ["pbx", "door"])
 RECOVERED = Counter("agi_sms_recovered_calls", "Parked calls found without having heard of them.", ["pbx"])
 HELD = Histogram(
     "agi_sms_held_seconds",
-    "How long a call was in the node, by Asterisk's own clock.",
+    "How long a call was in the node, by Asterisk's own clock (FastAGI: by ours).",
     ["pbx"],
     buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1, 2, 5),
+)
+AGI_DROPPED = Counter(
+    "agi_sms_agi_dropped", "FastAGI connections closed because they were of no use, by reason.", ["reason"]
 )
 SPOOLED = Counter("agi_sms_spooled_calls", "Visits set aside because the outbox did not take them in time.")
 ATTEMPTS = Counter("agi_sms_attempts", "Submissions to providers, by what came of them.", ["provider", "outcome"])

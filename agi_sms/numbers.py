@@ -14,6 +14,7 @@ LONGEST = 40  # characters looked at; E.164 has 15 digits, people add separators
 _KEYPAD = frozenset("+0123456789*#")
 _SEPARATORS = re.compile(r"[\s\-./()\u2010-\u2015\u2212]")
 _DIGITS = re.compile(r"\+?[0-9]+")
+OR_TRUNK = ", or set the trunk's number_format"  # for numbers that calls bring
 _VALIDATION = phonenumbers.ValidationResult
 
 
@@ -108,6 +109,14 @@ def read(raw: str, rules: Rules) -> Number:
     return found
 
 
+def international(written: str, region: str) -> str:
+    """A number as somebody in the region (ISO 3166) wrote it, in international format; empty where it is none."""
+    try:
+        return read(written, Rules(number_format=NumberFormat.AUTO, region=region)).e164
+    except errors.NumberError:
+        return ""
+
+
 def region(e164: str) -> str:
     """The region of an E.164 number (ISO 3166, or WORLD), empty where it is no valid number."""
     found = _read(e164, _INTERNATIONAL) if len(e164) <= LONGEST else ""
@@ -154,7 +163,7 @@ def _reading(raw: str, dense: str, rules: Rules) -> phonenumbers.PhoneNumber | s
         case NumberFormat.E164:
             return (
                 f"{raw!r} has neither + nor 00 in front; write it in international format, "
-                "as in +48221131415, or set the trunk's number_format"
+                f"as in {international(dense, rules.region) or '+48221131415'}{OR_TRUNK}"
             )
         case NumberFormat.E164_NO_PLUS:
             return _valid(f"+{dense}", rules.region) or _why(raw, f"+{dense}", rules.region)

@@ -2,8 +2,11 @@
 
 import csv
 import io
+import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from contextvars import ContextVar
+from datetime import UTC, datetime, tzinfo
 
 from agi_sms import harmless
 
@@ -13,11 +16,29 @@ def safe(value: str) -> str:
     return "".join(c if c.isprintable() or c == "\n" else harmless.escaped(c) for c in value)
 
 
+_zone: ContextVar[tzinfo | None] = ContextVar("zone", default=None)
+
+
+def show_times_of(zone: tzinfo | None) -> None:
+    """Show times of this zone from now on; None: of the machine's."""
+    _zone.set(zone)
+
+
+def there(at: datetime) -> datetime:
+    """A time in the zone that is shown."""
+    return at.astimezone(_zone.get())
+
+
+def zone() -> str:
+    """The name of the zone that is shown."""
+    return str(_zone.get() or datetime.now(UTC).astimezone().tzname())
+
+
 def local(at: datetime | None, *, precise: bool = False) -> str:
-    """A time in the machine's own zone."""
+    """A time in the zone that is shown."""
     if at is None:
         return ""
-    shown = at.astimezone()
+    shown = there(at)
     return shown.strftime("%Y-%m-%d %H:%M:%S") + (f".{shown.microsecond // 1000:03d}" if precise else "")
 
 
@@ -29,10 +50,29 @@ def said(code: str, detail: str) -> str:
     return detail if code.casefold() in begins else f"{code}{'' if code.isdecimal() else ':'} {detail}"
 
 
+def as_json(tree: object) -> str:
+    r"""JSON, indented; what a terminal would act on, or a reader would not see, is written as `\u202e`."""
+    found = json.dumps(tree, ensure_ascii=False, indent=2)
+    return "".join(json.dumps(c)[1:-1] if c != "\n" and harmless.hidden(c) else c for c in found)
+
+
 def as_csv(fields: Sequence[str], rows: Iterable[Mapping[str, object]]) -> str:
-    """CSV with a header."""
+    """CSV with a header; what a spreadsheet would run as a formula gets an apostrophe in front."""
     out = io.StringIO()
     writer = csv.DictWriter(out, fields, lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     return out.getvalue()
+
+
+_FORMULA = re.compile(r"(^|[;\t\n])(?=(?:[^\S\t\n]|[\"'])*[=+@＝＋－＠-])")
+_SIGNED = re.compile(r"[+-][0-9]+")
+
+
+def _cell(value: object) -> object:
+    """A value for a spreadsheet in which `;` or a tab may divide cells, and full-width signs begin a formula too."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if not isinstance(value, str) or _SIGNED.fullmatch(value):
+        return value
+    return _FORMULA.sub(r"\1'", harmless.harmless(value.replace("\r", " "), keep="\n\t"))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agi_sms import call, durations, errors, message, node, numbers, text, writing
+from agi_sms import call, durations, errors, harmless, message, node, numbers, text, writing
 from agi_sms.message import Reason, Source, Status
 
 MOST_NAMED = 50  # recipients that one dialplan argument, or one answer, may name
@@ -182,7 +182,7 @@ def named(listed: Iterable[str], source: Source, rules: numbers.Rules) -> Iterat
         try:
             yield Wanted(recipient=numbers.read(raw, rules).e164, source=source)
         except errors.NumberError:
-            yield Wanted(recipient=raw[:_RAW], source=source, reason=Reason.RECIPIENT_INVALID)
+            yield Wanted(recipient=_unread(raw), source=source, reason=Reason.RECIPIENT_INVALID)
 
 
 def _caller(at: call.Call, target: node.Node, rules: numbers.Rules) -> Wanted:
@@ -191,8 +191,13 @@ def _caller(at: call.Call, target: node.Node, rules: numbers.Rules) -> Wanted:
     try:
         number = numbers.read(at.caller, rules)
     except errors.NumberError:
-        return Wanted(recipient=at.caller[:_RAW], source=Source.CALLER, reason=Reason.CALLER_INVALID)
+        return Wanted(recipient=_unread(at.caller), source=Source.CALLER, reason=Reason.CALLER_INVALID)
     return Wanted(recipient=number.e164, source=Source.CALLER, reason=_refused(number, target))
+
+
+def _unread(raw: str) -> str:
+    """What is no number, as it is kept and shown to people."""
+    return harmless.harmless(raw[:_RAW])[:_RAW]
 
 
 def _refused(number: numbers.Number, target: node.Node) -> Reason | None:

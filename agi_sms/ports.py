@@ -107,6 +107,7 @@ class Lease:
     last_provider: str = ""
     last_ended: datetime | None = None
     refusals: int = 0  # attempts so far that the provider asked to repeat, which the policy counts
+    again: bool = False  # a person has it sent, after it had come to an end or was held
 
     @property
     def undone(self) -> "Decision":
@@ -118,8 +119,8 @@ class Lease:
 class Decision:
     """What becomes of a message after an attempt. `due_at` only for SCHEDULED and UNCERTAIN.
 
-    `provider` is where its next attempt goes, None: where the last one went or was to go. `route` is given to a
-    message that had none.
+    `provider` is where its next attempt goes, None: where the last one went or was to go. `route` takes the place
+    of one that leads nowhere.
     """
 
     status: message.Status
@@ -284,6 +285,7 @@ class Query:
     status: message.Status | None = None
     call_id: str | None = None
     number: str | None = None
+    provider: str | None = None  # its next attempt goes there, or any went
     message_id: str | None = None
     since: datetime | None = None
     until: datetime | None = None
@@ -294,7 +296,8 @@ class Query:
 class Receipt:
     """What a provider reports later of one submission, by its own id or by our ref (either may be empty).
 
-    `state` is DELIVERED, FAILED (it never will be) or ACCEPTED (still on its way). `raw` is what came, for people.
+    `state` is DELIVERED, FAILED (it never will be), ACCEPTED (still on its way) or UNCERTAIN (a word that nobody knows,
+    which settles nothing). `raw` is what came, for people.
     """
 
     provider_id: str
@@ -324,7 +327,10 @@ class Settled:
 
 @dataclass(frozen=True, kw_only=True)
 class Received:
-    """What came of receipts: so many were new, the others known; `unmatched` of the new ones are nobody's so far."""
+    """What came of receipts: so many were new; `unmatched` of these are nobody's so far.
+
+    The others were known, or there were too many before them, and they changed nothing.
+    """
 
     new: int = 0
     known: int = 0
@@ -345,15 +351,33 @@ class Total:
     """What providers took of one node's messages that arrived on one day, by currency.
 
     `segments` and `cost` (millionths of the currency) count a message as often as it was taken. Where no price is
-    known, `cost` is 0 and `currency` empty.
+    known, `cost` is 0 and `currency` empty. `doubted` messages may have been taken as well, or once more, which would
+    cost `cost_doubted`. `provider` is empty where the sums are of all of them.
     """
 
     node: str
     day: date
+    provider: str = ""
     currency: str
     messages: int
     segments: int
     cost: int
+    doubted: int = 0
+    cost_doubted: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Traffic:
+    """What passed between us and one provider.
+
+    `begun` attempts in the window of its rate, and when there is room for another, None where there is. `unmatched`
+    receipts are nobody's.
+    """
+
+    begun: int = 0
+    room_at: datetime | None = None
+    last_receipt_at: datetime | None = None
+    unmatched: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -398,6 +422,9 @@ class Story:
     events: tuple[Event, ...]
     siblings: tuple[Message, ...]  # the other messages of the same activation
     content: ContentStory | None = None  # where the text came from the customer's system
+
+
+_NO_ROUTES: Mapping[str, Sequence[str]] = MappingProxyType({})
 
 
 class Outbox(Protocol):
@@ -497,14 +524,27 @@ class Outbox(Protocol):
     async def story(self, message_id: str) -> Story | None:
         """All about one message."""
 
-    async def totals(self, query: Query, zone: tzinfo) -> list[Total]:
-        """What the messages come to, by node, day (of `zone`) and currency; the query's limit does not count."""
+    async def totals(self, query: Query, zone: tzinfo, *, by_provider: bool = False) -> list[Total]:
+        """What the messages come to, by node, day (of `zone`) and currency; the query's limit does not count.
+
+        Of the attempts those by the query's provider count, where it names one.
+        """
+
+    async def traffic(self, provider: str, rate: Rate | None = None) -> Traffic:
+        """What passed between us and a provider; without its rate nothing of attempts."""
+
+    async def waiting(self) -> Mapping[tuple[str, ...], int]:
+        """How many messages are still to be sent, by their routes."""
 
     async def cancel(self, query: Query, who: str) -> int:
         """Cancel what has not been sent; how many."""
 
-    async def retry(self, query: Query, who: str) -> int:
-        """Schedule again, at once, what failed, expired, is held, uncertain or cancelled; how many."""
+    async def retry(self, seen: Sequence[Message], who: str, routes: Mapping[str, Sequence[str]] = _NO_ROUTES) -> int:
+        """Schedule these again, at once: those that are still as they were seen; how many.
+
+        They failed, expired, are held, uncertain or cancelled. `routes` gives messages (by id) another route; one that
+        is scheduled may have that too, and goes when it would have gone.
+        """
 
     async def close(self) -> None:
         """Finish what is under way and let go."""

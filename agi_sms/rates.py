@@ -15,7 +15,7 @@ _WRITTEN = re.compile(r"\s*(\d{1,9})\s*/\s*(\S+)\s*")
 
 @dataclass(frozen=True, kw_only=True)
 class Rate:
-    """At most `most` messages within any span of `window`."""
+    """At most `most` messages within any span of `window`; nodes' limits are that exact to half a percent of it."""
 
     most: int
     window: timedelta

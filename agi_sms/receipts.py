@@ -1,5 +1,7 @@
 """What providers report later: keep it, and say once what has become of a message."""
 
+import time
+from collections import Counter
 from collections.abc import Sequence
 
 import structlog
@@ -8,24 +10,52 @@ from agi_sms import message, metrics, ports
 
 log = structlog.get_logger(__name__)
 
+TOLD_EVERY = 60.0  # seconds between two lines of one kind about one provider
+_ID_SHOWN = 8  # characters, of an id's end
+
 
 class Receipts:
     """Takes receipts from providers, whichever way they come."""
 
     def __init__(self, *, outbox: ports.Outbox) -> None:
         self._outbox = outbox
+        self._told: dict[tuple[str, str], float] = {}  # when a line was last written
+        self._untold: Counter[tuple[str, str]] = Counter()
 
     async def take(self, provider: str, receipts: Sequence[ports.Receipt]) -> None:
         """As ports.TakeReceipts: durable on return; raises OutboxError, and then they have to come again."""
         if not receipts:
             return
         received = await self._outbox.receive(provider, receipts)
+        if received.unmatched:
+            example = receipts[0] if received.unmatched == len(receipts) else None
+            self._complain("receipts that fit no message so far", provider, example, received.unmatched)
+        unknown = [one for one in receipts if one.state is message.Status.UNCERTAIN]
+        if unknown:
+            self._complain("receipts with a state that nobody knows", provider, unknown[0], len(unknown))
         counts = {"matched": received.new - received.unmatched, "unmatched": received.unmatched}
         for result, count in (counts | {"known": received.known}).items():
             metrics.RECEIPTS.labels(provider=provider, result=result).inc(count)
         for settled in received.settled:
             metrics.SETTLED.labels(provider=provider, status=settled.message.status).inc()
             _tell(provider, settled)
+
+    def _complain(self, event: str, provider: str, example: ports.Receipt | None, count: int) -> None:
+        """Once in a while, with the number of all since the last time. Some come before the answer, and fit later."""
+        key, now = (event, provider), time.monotonic()
+        self._untold[key] += count
+        if now - self._told.get(key, -TOLD_EVERY) < TOLD_EVERY:
+            return
+        self._told[key] = now
+        facts: dict[str, object] = {"provider": provider, "receipts": self._untold.pop(key)}
+        if example is not None:
+            facts["for_example"] = _shortened(example.provider_id or example.ref)
+            facts |= {"code": example.code, "detail": example.detail}
+        log.warning(event, **facts)
+
+
+def _shortened(name: str) -> str:
+    return name if len(name) <= _ID_SHOWN else f"…{name[-_ID_SHOWN:]}"
 
 
 def _tell(provider: str, settled: ports.Settled) -> None:

@@ -64,16 +64,16 @@ def choose(
     """Where a claimed message goes, or how its lease ends without an attempt.
 
     `broken` tells until when a provider is left alone, None where it is not: then the route's next healthy one gets
-    the message. One that has no route, as a person has it sent after all, gets that of `routes`. An uncertain one may
-    only be sent again by the provider that may have it already, unless the operator lets it fail over. One that a crash
-    left so has its grace period before it, unless the provider dedupes.
+    the message. One without a route gets that of `routes`, as does one that a person has sent again where its own names
+    no provider that there is. An uncertain one may only be sent again by the provider that may have it already, unless
+    the operator lets it fail over. One that a crash left so has its grace period before it, unless that one dedupes.
     """
     if lease.status_before is Status.UNCERTAIN:
         return _doubtful(lease, policy, traits, now, broken)
     held = lease.message
-    if not held.route:
-        return _routed(held, routes(held.node, held.recipient))
     known = [name for name in held.route if traits(name) is not None]
+    if not held.route or (lease.again and not known):
+        return _routed(held, routes(held.node, held.recipient))
     if not known:
         return ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
     start = known.index(held.provider) if held.provider in known else 0
@@ -92,6 +92,8 @@ def _routed(held: message.Message, route: tuple[str, ...] | None) -> ports.Decis
     if not route:
         reason = Reason.NODE_MISSING if route is None else Reason.NO_ROUTE
         return ports.Decision(status=Status.HELD, reason=reason)
+    if route == held.route:
+        return ports.Decision(status=Status.HELD, reason=Reason.PROVIDER_MISSING)
     return ports.Decision(status=Status.SCHEDULED, due_at=held.due_at, provider=route[0], route=route)
 
 
@@ -151,8 +153,9 @@ def decide(
 ) -> ports.Decision:
     """What becomes of `sent` after its attempt number `attempts` (1 is the first); `jitter` is from -1 to 1.
 
-    What was certainly not taken goes to the route's next provider at once, and round again after a pause. What
-    may have been taken stays with its provider: soon again where that dedupes, else after the grace period.
+    What was certainly not taken goes to the route's next provider at once, and round again after a pause. Who refused
+    it leaves its route, so that each is asked once; where all have refused it, it has failed. What may have been
+    taken stays with its provider: soon again where that dedupes, else after the grace period.
     `refusals` are the earlier attempts that came to Retry: only these count against the policy, since a provider
     that is down says nothing about a message. `before` is the status it was claimed in: an attempt that certainly
     failed does not settle an earlier doubt.
@@ -175,7 +178,10 @@ def decide(
         case message.Rejected() if doubtful:  # the earlier attempt may have been taken all the same
             return ports.Decision(status=Status.HELD, reason=sent.reason or Reason.UNANSWERED)
         case message.Rejected():
-            return ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
+            left = tuple(name for name in sent.route if name != provider.name)
+            if not left or isinstance(outcome, message.Final) or provider.confirms is ports.Confirms.HANDOVER:
+                return ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
+            return ports.Decision(status=Status.SCHEDULED, due_at=now, provider=within or left[0], route=left)
         case message.Retry(after=after):
             if (refusals + 1) // width >= policy.attempts and not doubtful:
                 return ports.Decision(status=Status.FAILED, reason=Reason.GAVE_UP)

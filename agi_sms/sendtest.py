@@ -112,13 +112,20 @@ def events(story: ports.Story) -> Iterator[tuple[str, str]]:
 
 
 def _standing(one: message.Message) -> str:
+    if one.reason is message.Reason.TOO_OLD:
+        return "expired: the wait was over before it could be sent"
     why = f": {show.REASONS[one.reason]}" if one.reason is not None else ""
     waits = "; its receipt is waited for" if one.status is Status.ACCEPTED and one.receipt_due_at is not None else ""
     return f"{one.status}{why}{waits}"
 
 
-def verdict(one: message.Message | None, wait: timedelta, now: datetime) -> tuple[bool, str]:
-    """Whether the provider works as far as can be seen, and that in a sentence."""
+def verdict(
+    one: message.Message | None, wait: timedelta, now: datetime, *, waits: str = "", said: str = ""
+) -> tuple[bool, str]:
+    """Whether the provider works as far as can be seen, and that in a sentence.
+
+    `waits` is why it was not tried, where that is known, `said` what the provider's last receipt says.
+    """
     if one is None:
         return False, "the message is not in the outbox any more"
     match one.status:
@@ -130,16 +137,24 @@ def verdict(one: message.Message | None, wait: timedelta, now: datetime) -> tupl
             return False, f"accepted, and no receipt within {durations.show(wait)}; it still counts when it comes"
         case _ if one.reason is message.Reason.PROVIDER_MISSING:
             return False, "the running gateway does not have this provider yet: agi-sms reload"
+        case Status.FAILED if one.reason is message.Reason.UNDELIVERED:
+            return False, f"sent, not delivered: {said or show.REASONS[one.reason]}"
+        case Status.EXPIRED if waits and not one.attempts:
+            return False, f"not sent: expired after {durations.show(wait)}: {waits}"
         case status if status in _ENDS:
             return False, f"not sent: {status}"
         case Status.UNCERTAIN:
             return False, "uncertain: nobody knows whether it was taken"
     if one.attempts:
         return False, f"not taken within {durations.show(wait)}; it is given up {_when(one.expires_at, now)}"
-    return False, (
-        f"not tried within {durations.show(wait)}: the gateway is busy, or the provider is at its limit or left alone "
-        f"after faults (see its log); given up {_when(one.expires_at, now)}"
-    )
+    why = waits or "the gateway is busy, or the provider is at its limit or left alone after faults (see its log)"
+    return False, f"not tried within {durations.show(wait)}: {why}; given up {_when(one.expires_at, now)}"
+
+
+def last_receipt(story: ports.Story | None) -> str:
+    """The provider's words in the newest receipt, empty where there is none, or no words in it."""
+    told = [kept.receipt for attempt in story.attempts for kept in attempt.receipts] if story is not None else []
+    return show.safe(show.said(told[-1].code, told[-1].detail)) if told else ""
 
 
 def _when(at: datetime, now: datetime) -> str:

@@ -2,17 +2,15 @@
 
 import asyncio
 import contextlib
-import json
 import os
 import random
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from concurrent import futures
-from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -21,6 +19,7 @@ from agi_sms import (
     clock,
     config,
     delivery,
+    durations,
     errors,
     fetching,
     intake,
@@ -30,9 +29,11 @@ from agi_sms import (
     ports,
     receipts,
     rounds,
+    run_status,
+    threads,
     trigger,
 )
-from agi_sms.asterisk import ami, ari
+from agi_sms.asterisk import agi, ami, ari, link
 from agi_sms.outbox import spool, sqlite
 from agi_sms.web import metrics as web_metrics
 from agi_sms.web import receipts as web_receipts
@@ -41,31 +42,11 @@ log = structlog.get_logger(__name__)
 
 SPOOL_PATIENCE = timedelta(milliseconds=350)  # after the hold budget: half a second in all
 THREADS = 64
+RELOAD_PATIENCE = timedelta(seconds=60)
 RECONNECT = 5.0  # seconds, where a provider's connection ended by itself
 
 
-def status_file(database: Path) -> Path:
-    """Where a running gateway says which configuration it runs on; beside its database."""
-    return database.with_name(database.name + ".status")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunStatus:
-    """What a running gateway says of itself: how often it was told to reload, and what was wrong the last time."""
-
-    pid: int
-    reloads: int
-    error: str = ""
-    restart: tuple[str, ...] = ()  # keys that the last reload could not take
-
-
-def read_status(database: Path) -> RunStatus | None:
-    """None where no gateway runs, or what it says cannot be read."""
-    try:
-        facts = json.loads(status_file(database).read_text(encoding="utf-8"))
-        return RunStatus(**{**facts, "restart": tuple(facts["restart"])})
-    except (OSError, ValueError, TypeError, KeyError):
-        return None
+read_status = run_status.read
 
 
 class Service:
@@ -76,14 +57,21 @@ class Service:
         self._parts = parts.Parts.make(loaded)
         self._reload = reload
         self._reloading = asyncio.Lock()
+        self._reload_waits = False
         self._reloads = 0
         self._reload_error = ""
         self._late: tuple[str, ...] = ()
+        self._left_alone: dict[str, str] = {}
+        self._stranded: dict[str, int] = {}
+        self._outbox: ports.Outbox | None = None
         self._stop = asyncio.Event()
         self._aside: set[asyncio.Task[None]] = set()
         self._workers: tuple[rounds.Worker, ...] = ()
         self._take_receipts: ports.TakeReceipts = _not_yet
         self._connected: dict[str, tuple[ports.Connected, asyncio.Task[None]]] = {}
+        self._missed = defaultdict[str, asyncio.Event](asyncio.Event)  # by PBX: its own database may hold visits
+        self._agi: agi.AgiEntry | None = None
+        self._watch = link.Watch(self._tell_status)
 
     async def run(self) -> None:
         """Until told to stop. Raises errors.OutboxError where the database cannot be used."""
@@ -103,9 +91,12 @@ class Service:
             found = await outbox.recover()
             if found.rescheduled or found.uncertain:
                 log.warning("found of an earlier run", rescheduled=found.rescheduled, uncertain=found.uncertain)
+            self._outbox = outbox
             self._take_receipts = receipts.Receipts(outbox=outbox).take
             await self._listen(stack)
-            sender = delivery.Delivery(outbox=outbox, terms=self._sending, clock=clock.now, jitter=_jitter)
+            sender = delivery.Delivery(
+                outbox=outbox, terms=self._sending, clock=clock.now, jitter=_jitter, tell_health=self._tell_health
+            )
             fetcher = fetching.Fetching(
                 outbox=outbox,
                 book=self._book,
@@ -127,6 +118,7 @@ class Service:
             self._connect()
             stack.push_async_callback(self._disconnect)
             self._workers = (sender, fetcher)
+            await self._open_agi(stack, outbox, admitter)
             await self._serve(outbox, admitter, sender, fetcher)
 
     async def _serve(
@@ -138,6 +130,7 @@ class Service:
             self._task(admitter.run, "spool"),
             self._task(sender.run, "delivery"),
             self._task(fetcher.run, "fetching"),
+            self._task(self._watch.run, "status"),
         ]
         self._tell_status()
         log.info(
@@ -163,7 +156,7 @@ class Service:
             log.warning("stopped with texts being fetched; the next start asks for them again", calls=unasked)
         await _cancel([*inner, stopping, *self._aside])
         await admitter.close()
-        status_file(settings.database).unlink(missing_ok=True)
+        run_status.path(settings.database).unlink(missing_ok=True)
         log.info("gateway stopped")
         if ended - {stopping}:
             raise errors.AgiSmsError("a part of the gateway ended by itself; see the log")
@@ -172,20 +165,38 @@ class Service:
         self, outbox: ports.Outbox, admitter: intake.Intake
     ) -> list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]]:
         doors: list[tuple[str, Callable[[], Coroutine[Any, Any, None]]]] = []
+        if self._agi is not None:
+            doors.append(("agi", self._agi.run))  # the first to be told to stop
         for name, pbx in self._parts.config.settings.pbx.items():
-            if pbx.ari is None:
-                continue
-            missed = asyncio.Event()
-            entry = ari.AriEntry(
-                name, pbx.ari, admitter.receive, clock=clock.now, returned=outbox.returned, missed=missed.set
-            )
-            doors.append((f"ari {name}", entry.run))
+            missed = self._missed[name]
+            entry = None
+            if pbx.ari is not None:
+                entry = ari.AriEntry(
+                    name, pbx.ari, admitter.receive, clock=clock.now, returned=outbox.returned, missed=missed.set
+                )
+                doors.append((self._watch.named(f"ari {name}", entry), entry.run))
             if pbx.ami is not None:
                 drain = ami.AmiDrain(
                     name, pbx.ami, admitter.receive, clock=clock.now, ours=_serving(entry), wake=missed
                 )
-                doors.append((f"ami {name}", drain.run))
+                doors.append((self._watch.named(f"ami {name}", drain), drain.run))
         return doors
+
+    async def _open_agi(self, stack: contextlib.AsyncExitStack, outbox: ports.Outbox, admitter: intake.Intake) -> None:
+        """Listen for FastAGI where it is configured; one port for all PBXs."""
+        settings = self._parts.config.settings.agi
+        if settings is None:
+            return
+        self._agi = agi.AgiEntry(
+            admitter.receive,
+            limits=agi.Limits(connections=settings.connections, timeout=settings.timeout.total_seconds()),
+            pbx_at=lambda address: self._book().pbx_at(address),
+            clock=clock.now,
+            returned=outbox.returned,
+            missed=lambda pbx: self._missed[pbx].set(),
+        )
+        await self._agi.open(settings.host, settings.port)
+        stack.push_async_callback(self._agi.close)
 
     @staticmethod
     def _task(run: Callable[[], Coroutine[Any, Any, None]], name: str) -> "asyncio.Task[None]":
@@ -205,10 +216,16 @@ class Service:
     async def reload(self) -> None:
         """Take a new configuration, or keep the old one and say why. One at a time: the last one asked for stays."""
         async with self._reloading:
+            self._reload_waits = False
             try:
-                new = await asyncio.to_thread(self._reload)
                 # what the first node that asks a customer's system needs is imported there
-                fresh = await asyncio.to_thread(parts.Parts.make, new, self._parts)
+                fresh = await threads.apart(
+                    lambda: parts.Parts.make(self._reload(), self._parts), RELOAD_PATIENCE, "reload"
+                )
+            except TimeoutError:
+                waited = durations.show(RELOAD_PATIENCE)
+                self._reload_error = f"the configuration could not be read within {waited}: is one of its files a pipe?"
+                log.error("reload refused; the old configuration stays", mistake=self._reload_error)
             except errors.ConfigError as error:
                 self._reload_error = str(error)
                 log.error("reload refused; the old configuration stays", mistakes=len(error.mistakes))
@@ -219,8 +236,15 @@ class Service:
                 log.exception("reload failed: a bug; the old configuration stays")
             else:
                 self._take(fresh)
+                await self._look_for_stranded()
             self._reloads += 1
             self._tell_status()
+
+    def _ask_for_reload(self) -> None:
+        """One that waits is enough: it reads what is there when its turn comes."""
+        if not self._reload_waits:
+            self._reload_waits = True
+            self._beside(self.reload())
 
     def _take(self, fresh: parts.Parts) -> None:
         new = fresh.config
@@ -237,6 +261,19 @@ class Service:
         if late:
             log.warning("these keys change with a restart only", keys=", ".join(late))
         self._wake()
+
+    async def _look_for_stranded(self) -> None:
+        """What waits for providers that there are no more, so that a person hears of it before it is due."""
+        if self._outbox is None:
+            return
+        try:
+            waiting = await self._outbox.waiting()
+        except errors.OutboxError as error:
+            log.warning("what waits for providers that are gone is not known", error=str(error))
+            return
+        self._stranded = run_status.stranded(waiting, self._parts.providers.edges)
+        for route, count in self._stranded.items():
+            log.warning("messages wait for a provider that is not configured any more", messages=count, route=route)
 
     def _connect(self) -> None:
         """Keep up the connections of the providers that have one, and end those of providers that are gone."""
@@ -286,18 +323,24 @@ class Service:
         await asyncio.gather(*(edge.close() for edge in self._parts.edges), return_exceptions=True)
         await asyncio.gather(*(one.close() for one in self._parts.messengers.values()), return_exceptions=True)
 
+    def _tell_health(self, left_alone: Mapping[str, datetime]) -> None:
+        """Write it down where it has changed."""
+        told = {name: until.isoformat() for name, until in left_alone.items()}
+        if told != self._left_alone:
+            self._left_alone = told
+            self._tell_status()
+
     def _tell_status(self) -> None:
-        path = status_file(self._started.settings.database)
-        fresh = path.with_name(path.name + ".new")
-        facts = RunStatus(pid=os.getpid(), reloads=self._reloads, error=self._reload_error, restart=self._late)
-        try:
-            fresh.unlink(missing_ok=True)
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "w", encoding="utf-8") as file:
-                json.dump(asdict(facts), file)
-            fresh.replace(path)
-        except OSError as error:
-            log.warning("cannot write the status file", path=str(path), error=str(error))
+        status = run_status.RunStatus(
+            pid=os.getpid(),
+            reloads=self._reloads,
+            error=self._reload_error,
+            restart=self._late,
+            doors=self._watch.states,
+            left_alone=self._left_alone,
+            stranded=self._stranded,
+        )
+        run_status.write(self._started.settings.database, status)
 
     # --- the process ------------------------------------------------------------------------------------------
 
@@ -308,7 +351,7 @@ class Service:
 
         loop.add_signal_handler(signal.SIGUSR1, self._wake)  # before there is a lock that tells our process id
 
-        loop.add_signal_handler(signal.SIGHUP, lambda: self._beside(self.reload()))
+        loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload)
 
     def _wake(self) -> None:
         for worker in self._workers:
@@ -341,8 +384,9 @@ async def _not_yet(provider: str, _: Sequence[ports.Receipt]) -> None:
     raise errors.OutboxError(f"no receipts of {provider} can be kept before the outbox is open")
 
 
-def _serving(entry: ari.AriEntry) -> Callable[[], bool]:
-    return lambda: entry.state is not ari.State.STANDBY
+def _serving(entry: ari.AriEntry | None) -> Callable[[], bool]:
+    """Whether what a PBX says over AMI is ours; without ARI there is no gateway that stands by."""
+    return lambda: entry is None or entry.state is not ari.State.STANDBY
 
 
 def _jitter() -> float:

@@ -1,13 +1,12 @@
-"""What the command line prints about messages: tables for people, JSON and CSV for machines."""
+"""What the command line says of messages: their status in words, and the whole story of one."""
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from rich import box, console, table
+from rich import console
 from rich.text import Text
 
-from agi_sms import call, message, numbers, plain, ports, prices, show_attempts, text
+from agi_sms import call, message, numbers, plain, ports, show_attempts, show_why, text
 from agi_sms.message import Reason, Status
 from agi_sms.ports import ContentState
 
@@ -55,7 +54,7 @@ REASONS = {
     Reason.UNANSWERED: "after the message was handed over, no answer came that says whether it was taken",
     Reason.POISON: "taken up again and again without ever ending",
     Reason.PROVIDER_MISSING: "the configuration no longer has its provider",
-    Reason.NODE_MISSING: "it was made without a route, and the configuration no longer has its node, to get one from",
+    Reason.NODE_MISSING: "its route leads nowhere, and the configuration no longer has its node, to get one from",
     Reason.UNDELIVERED: "the provider reports that it never reached the phone",
     Reason.OPERATOR: "an operator said so",
 }
@@ -86,12 +85,6 @@ CONTENT = {
     ContentState.DROPPED: "nobody waits for it any more",
 }
 
-FIELDS = (
-    "id", "created_at", "due_at", "node", "call_id", "recipient", "source", "sender",
-    "status", "reason", "fallback", "receipt_overdue", "encoding", "segments", "attempts", "route", "provider",
-    "cost", "currency", "text",
-)  # fmt: skip
-
 
 def to(recipient: str, reason: Reason | None) -> str:
     """Who gets it, or why nobody can be named."""
@@ -104,182 +97,55 @@ def to(recipient: str, reason: Reason | None) -> str:
 
 safe, local, said = plain.safe, plain.local, plain.said
 
-
-def _row(one: message.Message) -> dict[str, object]:
-    row: dict[str, object] = {}
-    made = {
-        "receipt_overdue": one.receipt_overdue(datetime.now(UTC)),
-        "cost": ",".join(prices.amount(cost.micros) for cost in one.costs) or None,
-        "currency": ",".join(cost.currency for cost in one.costs) or None,
-    }
-    for name in FIELDS:
-        value = made[name] if name in made else getattr(one, name)
-        if isinstance(value, datetime):
-            value = value.isoformat(timespec="milliseconds")
-        elif isinstance(value, tuple):
-            value = ",".join(value)
-        elif value is not None and not isinstance(value, int):
-            value = str(value)
-        row[name] = value
-    return row
-
-
-def history_json(messages: Iterable[message.Message]) -> str:
-    """A JSON array, one object a message; times are ISO 8601 in UTC."""
-    return json.dumps([_row(one) for one in messages], ensure_ascii=False, indent=2)
-
-
-def history_csv(messages: Iterable[message.Message]) -> str:
-    """CSV with a header; a cell that a spreadsheet would run as a formula gets an apostrophe in front."""
-    return plain.as_csv(FIELDS, ({name: _inert(value) for name, value in _row(one).items()} for one in messages))
-
-
-def _inert(value: object) -> object:
-    if isinstance(value, bool):
-        return str(value).lower()
-    if not isinstance(value, str):
-        return value
-    value = value.replace("\r", " ")  # which the csv module would leave unquoted
-    return "'" + value if value.lstrip().startswith(tuple("=-@+")) and not value[1:].isdigit() else value
-
-
-class History:
-    """Messages as a table for `rich`. Nothing but the text is ever cut, and that is there where it has room."""
-
-    def __init__(self, messages: Sequence[message.Message]) -> None:
-        self._messages = messages
-
-    def __rich_console__(self, _: console.Console, options: console.ConsoleOptions) -> console.RenderResult:
-        rows, elastic, room = _fitted(self._messages, options.max_width)
-        grid = table.Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0))
-        for name in rows[0] if rows else ():
-            width = _width(rows, name)
-            grid.add_column(
-                name,
-                justify="right" if name == "seg" else "left",
-                no_wrap=not name.startswith("node"),
-                overflow="ellipsis" if name == "text" else "fold",
-                width=max(_LEAST[name], min(width, room)) if name == elastic else width,
-            )
-        for row in rows:
-            grid.add_row(*row.values())
-        yield grid
-        if rows and "text" not in rows[0]:
-            yield Text("no room for seg and text; agi-sms explain MESSAGE and --format json have them", "dim")
-
-
-_Row = dict[str, Text]
-_LEAST = {"text": 20, "node": 8, "node\nto": 16}  # columns of what may be given fewer than it would take
-_WIDEST_NUMBER = 16
-_FETCHING, _FALLBACK, _OVERDUE = "(to be fetched)", " (fallback)", " (receipt overdue)"
+FETCHING, FALLBACK, OVERDUE = "(to be fetched)", " (fallback)", " (receipt overdue)"  # beside a status
 _MOST_LINES, _WIDEST_LINE = 8, 160  # of an answer
-_GAP, _LAST = 2, 1  # columns behind a cell: its padding, and the box's divider, which the last one has not
 
 
-def history_table(messages: Sequence[message.Message]) -> History:
-    """Newest first, as given."""
-    return History(messages)
-
-
-def _fitted(messages: Sequence[message.Message], width: int) -> tuple[list[_Row], str, int]:
-    """The rows of the first layout that fits, else of the narrowest; its elastic cell, and the columns left for it."""
-    cells = [_cells(one) for one in messages]
-    stacked = [row | {"status": _stacked(row["status"])} for row in cells]
-    layouts = ((cells, "text"), (stacked, "text"), (_without(cells), ""), (_without(stacked), "node"))
-    for rows, elastic in layouts:
-        if (room := _room(rows, elastic, width)) >= _LEAST.get(elastic, 0):
-            return rows, elastic, room
-    narrow = [_narrow(row) for row in stacked]
-    return narrow, "node\nto", _room(narrow, "node\nto", width)
-
-
-def _room(rows: Sequence[_Row], elastic: str, width: int) -> int:
-    names = tuple(rows[0]) if rows else ()
-    return width + _LAST - sum((0 if name == elastic else _width(rows, name)) + _GAP for name in names)
-
-
-def _width(rows: Sequence[_Row], name: str) -> int:
-    return max(line.cell_len for cell in (Text(name), *(row[name] for row in rows)) for line in cell.split("\n"))
-
-
-def _without(rows: Sequence[_Row]) -> list[_Row]:
-    return [{name: cell for name, cell in row.items() if name not in {"seg", "text"}} for row in rows]
-
-
-def _narrow(row: _Row) -> _Row:
-    """Two lines a message."""
-    return {
-        "arrived\nmessage": Text("\n").join([row["arrived"], row["message"]]),
-        "node\nto": Text("\n").join([row["node"], row["to"]]),
-        "status": row["status"],
-    }
-
-
-def _stacked(state: Text) -> Text:
-    """A status, and what is said beside it, a line each."""
-    lines = state.plain.replace(" ", "\n", 1)
-    for mark in (_OVERDUE, _FALLBACK):
-        lines = lines.replace(mark, f"\n{mark[1:]}")
-    return Text(lines, style=state.style)
-
-
-def _cells(one: message.Message) -> _Row:
-    to_whom = Text(to(one.recipient, one.reason).replace("\n", " "))
-    to_whom.truncate(_WIDEST_NUMBER, overflow="ellipsis")  # what is no number may be long
-    return {
-        "arrived": Text(_short(one.created_at)),
-        "message": Text(one.id, style="dim"),
-        "node": Text(one.node),
-        "to": to_whom,
-        "status": Text(_state(one), style=COLOURS[one.status]),
-        "seg": Text(str(one.segments or "")),
-        "text": Text(_FETCHING if _fetching(one) else safe(one.text or "").replace("\n", " ⏎ ")),
-    }
-
-
-def _fetching(one: message.Message) -> bool:
+def fetching(one: message.Message) -> bool:
+    """Whether it has no text yet."""
     return one.status is Status.WAITING and one.text is None
 
 
-def _short(at: datetime) -> str:
-    """A local time; the year only where it is not this one."""
-    shown = at.astimezone()
-    return shown.strftime("%m-%d %H:%M:%S" if shown.year == datetime.now(UTC).astimezone().year else "%Y-%m-%d %H:%M")
+def short(at: datetime) -> str:
+    """A time in the zone that is shown; the year only where it is not this one."""
+    shown = plain.there(at)
+    return shown.strftime("%m-%d %H:%M:%S" if shown.year == plain.there(datetime.now(UTC)).year else "%Y-%m-%d %H:%M")
 
 
-def _state(one: message.Message) -> str:
+def state(one: message.Message) -> str:
     """Its status, with what there is to say beside it."""
-    overdue = _OVERDUE if one.receipt_overdue(datetime.now(UTC)) else ""
-    return _standing(one) + overdue + (_FALLBACK if one.fallback else "")
+    overdue = OVERDUE if one.receipt_overdue(datetime.now(UTC)) else ""
+    return _standing(one) + overdue + (FALLBACK if one.fallback else "")
 
 
 def _standing(one: message.Message) -> str:
     if one.status is Status.SCHEDULED and one.due_at is not None:
-        today = one.due_at.astimezone().date() == datetime.now(UTC).astimezone().date()
-        return f"scheduled for {one.due_at.astimezone().strftime('%H:%M:%S') if today else _short(one.due_at)}"
+        due, today = plain.there(one.due_at), plain.there(datetime.now(UTC)).date()
+        return f"scheduled for {due.strftime('%H:%M:%S') if due.date() == today else short(one.due_at)}"
     return f"{one.status}: {one.reason}" if one.reason else str(one.status)
 
 
-def explain(out: console.Console, story: ports.Story) -> None:
-    """One message's whole story."""
-    for line in _story(story):
+def explain(out: console.Console, story: ports.Story, facts: show_why.Facts | None = None) -> None:
+    """One message's whole story, and what is known beside it."""
+    for line in _story(story, facts):
         out.print(line)
 
 
-def _story(story: ports.Story) -> Iterator[Text]:
+def _story(story: ports.Story, facts: show_why.Facts | None) -> Iterator[Text]:
     """Line by line; nothing in them is markup, as much of it comes from strangers."""
     one = story.message
-    yield Text.assemble("Message ", (one.id, "bold"), "  ", (_state(one), COLOURS[one.status]))
+    yield Text.assemble("Message ", (one.id, "bold"), "  ", (state(one), COLOURS[one.status]))
     yield from _facts(
         ("because", _because(story)),
         ("to", f"{_number(one)}, {SOURCES[one.source]}"),
         ("sender", one.sender or "(the provider decides)"),
-        ("text", _FETCHING if _fetching(one) else "(none)" if one.text is None else f"“{one.text}”"),
+        ("text", FETCHING if fetching(one) else "(none)" if one.text is None else f"“{one.text}”"),
         ("", "" if one.text is None else sized(one.text, one.encoding, one.segments)),
-        ("due", "" if one.status is Status.SKIPPED else f"{local(one.due_at)}, not after {local(one.expires_at)}"),
+        *_due(one),
         ("route", ", then ".join(one.route)),
         ("cost", show_attempts.costs(one)),
-        ("receipt", _expected(one)),
+        ("receipt", _expected(one, story)),
+        *_beside(one, facts),
     )
     yield _head("The call")
     yield from _facts(*_call(story))
@@ -289,10 +155,11 @@ def _story(story: ports.Story) -> Iterator[Text]:
     yield _head("The activation's messages")
     for sibling in sorted((one, *story.siblings), key=lambda m: m.id):
         mark = "  ← this one" if sibling.id == one.id else ""
-        yield Text(f"  {sibling.id}  {_number(sibling)}, {SOURCES[sibling.source]}: {_state(sibling)}{mark}")
+        yield Text(f"  {sibling.id}  {_number(sibling)}, {SOURCES[sibling.source]}: {state(sibling)}{mark}")
     yield _head("Attempts")
+    passed = show_why.passed_over(story)
     for attempt in story.attempts:
-        yield from show_attempts.lines(attempt)
+        yield from show_attempts.lines(attempt, passed.get(attempt.id, ()))
     if not story.attempts:
         yield Text("  none")
     if story.events:
@@ -300,13 +167,46 @@ def _story(story: ports.Story) -> Iterator[Text]:
     for event in story.events:
         yield Text(f"  {local(event.at)}  {safe(event.who)}: {safe(event.what)}")
     if one.status in (Status.HELD, Status.UNCERTAIN):
-        asks = " (asks for the text again)" if story.content is not None and one.text is None else ""
-        yield Text(f"\nNext: agi-sms retry {one.id}{asks}   or   agi-sms cancel {one.id}")
-        yield Text(f"      agi-sms resolve {one.id} sent|resend|fail, where you know what became of it")
+        yield from map(Text, _next(story))
 
 
-def _expected(one: message.Message) -> str:
+def _next(story: ports.Story) -> Iterator[str]:
+    """What a person may do; first what does no harm."""
+    one = story.message
+    asks = " (asks for the text again)" if story.content is not None and one.text is None else ""
+    known = f"agi-sms resolve {one.id} sent|resend|fail, where you know what became of it"
+    if one.maybe_taken:
+        yield f"\nNext: {known}"
+        yield f"      agi-sms retry {one.id} (it may arrive twice)   or   agi-sms cancel {one.id}"
+    else:
+        yield f"\nNext: agi-sms retry {one.id}{asks}   or   agi-sms cancel {one.id}"
+        yield f"      {known}"
+
+
+def _due(one: message.Message) -> Iterator[tuple[str, str]]:
+    """When it was due first, and when it is tried next."""
+    if one.status is Status.SKIPPED:
+        return
+    yield "due", f"{local(one.first_due_at or one.due_at)}, not after {local(one.expires_at)}"
+    if one.attempts and one.due_at is not None and one.status is Status.SCHEDULED:
+        yield "next try", local(one.due_at)
+    elif one.due_at is not None and one.status is Status.UNCERTAIN:
+        yield "decided", f"{local(one.due_at)}, where no receipt says before what became of it"
+
+
+def _beside(one: message.Message, facts: show_why.Facts | None) -> Iterator[tuple[str, str]]:
+    if facts is None:
+        return
+    now = datetime.now(UTC)
+    yield "waits", show_why.waiting(one, facts, now)
+    for line in show_why.receipts(one, facts, now):
+        yield "", line
+
+
+def _expected(one: message.Message, story: ports.Story) -> str:
     """Until when a receipt was or is to come."""
+    if one.status is Status.ACCEPTED and any(event.what == ports.Verdict.SENT for event in story.events[-1:]):
+        return "none is waited for, as a person said that it was sent"
     if one.status is not Status.ACCEPTED or one.receipt_due_at is None:
         return ""
     word = "overdue since" if one.receipt_overdue(datetime.now(UTC)) else "expected until"
@@ -325,6 +225,8 @@ def _because(story: ports.Story) -> str:
         return ""
     if story.content is not None and story.content.reason is reason:
         return f"{reason}: {REASONS[reason]} (see below)"
+    if reason is Reason.BAD_ARGUMENT and (told := show_why.bad_arguments(story.visit)):
+        return told
     return REASONS[reason] + ("; see the log" if reason in {Reason.BAD_ARGUMENT, Reason.CONTENT_ERROR} else "")
 
 
@@ -350,7 +252,7 @@ def _call(story: ports.Story) -> Iterator[tuple[str, str]]:
         if took < timedelta(0):
             held = ", had left the node (watchdog or hangup) before the gateway saw it"
     yield "arrived", f"{local(visit.arrived_at, precise=True)}, {ENTRIES[visit.entry]}{held}"
-    yield "node", f"{visit.node} (revision {story.node_revision})"
+    yield "node", visit.node + (f" (revision {story.node_revision})" if story.node_revision else "")
     named = f", name “{at.caller_name}”" if at.caller_name else ""
     yield "caller", f"{at.caller or '(none)'}, presentation {at.presentation or 'not told'}{named}"
     yield "dialled", at.dialled

@@ -1,6 +1,6 @@
 """What the command line tells of attempts: what each came to, what it cost, and what the provider reported later."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.text import Text
 
@@ -10,8 +10,10 @@ from agi_sms.message import Status
 _TAKEN, _DOUBT = message.OUTCOMES[message.Accepted], message.OUTCOMES[message.Uncertain]
 
 
-def lines(attempt: ports.Attempt) -> Iterator[Text]:
-    """One attempt, and its receipts as they came."""
+def lines(attempt: ports.Attempt, passed_over: Sequence[str] = ()) -> Iterator[Text]:
+    """One attempt, and its receipts as they came. `passed_over`: providers before it that were not asked."""
+    if passed_over:
+        yield Text(f"     passed over: {', '.join(passed_over)} (left alone after faults, or not configured any more)")
     took = "still open"
     if attempt.ended_at is not None:
         took = durations.show(attempt.ended_at - attempt.started_at)

@@ -136,12 +136,14 @@ _PROOFS = {
 def _wanted(found: "profiles.Profile") -> Iterator[str]:
     """The keys that the operator gives, as YAML."""
     secrets = []
+    verify = (found.settings.get("receipts") or {}).get("verify") or {}
     for name in (*found.head.needs, *found.head.optional):
         section, _, key = name.partition(".")
         variable = f"{found.name}_{key or section}".upper().replace("-", "_")
         optional = "# " if name in found.head.optional else ""
         if section == "secret":
-            secrets.append(f'      {optional}{key}: "${{{variable}}}"')
+            why = "  # needed where receipts come in" if optional and key == verify.get("secret") else ""
+            secrets.append(f'      {optional}{key}: "${{{variable}}}"{why}')
         else:
             yield f'    {optional}{name}: "${{{variable}}}"'
     if secrets:

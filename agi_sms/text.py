@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
-from agi_sms import call
+from agi_sms import call, numbers
 from agi_sms.segments import Sized, clean, explain, measure, split, transliterated
 from agi_sms.templates import Template, Variables
 
@@ -126,8 +126,10 @@ def sample(
     )
 
 
-def sender_fault(sender: str) -> str | None:
+def sender_fault(sender: str, region: str = "") -> str | None:
     """What is wrong with a sender, and what would be right; None where it is fine. Empty is the provider's default.
+
+    Where a national number is meant, that of `region` is what would be right.
 
     A sender is a number in international format (ITU-T E.164), a short code, or a name of 1 to 11 characters
     (TP-OA, 3GPP TS 23.040 9.1.2.5) with a letter in it.
@@ -137,6 +139,8 @@ def sender_fault(sender: str) -> str | None:
     quoted = repr(sender if len(sender) <= 40 else sender[:40] + "…")
     dense = re.sub(r"[\s\-./()]", "", sender)
     if re.fullmatch(r"\+?[0-9]+", dense):
+        if region and (own := numbers.international(dense, region)):
+            return f"{quoted} reads like a number; write it as {own}, with its country code"
         digits = dense.removeprefix("+").removeprefix("00")
         if _E164.fullmatch(f"+{digits}"):
             return f"{quoted} reads like a number; write it as +{digits}, with its country code"

@@ -1,4 +1,7 @@
-"""Visits that the gateway missed: the dialplan wrote them into AstDB, and here they are taken out again.
+"""Visits that the dialplan wrote into AstDB are taken out again here.
+
+Some it wrote because the gateway missed them; others on purpose, and tells so by an event (the event way): then
+AstDB is looked at at once. A visit may also be an event and nothing else (user_events.py).
 
 A record is deleted when its visit is stored, never before, so one that is met twice is stored once (by its
 visit). A record that cannot be used stays where it is, is named in the log once, and keeps nobody waiting; the
@@ -8,33 +11,56 @@ operator deletes it, or makes the node that it names.
 import asyncio
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import structlog
 
 from agi_sms import call, errors, metrics, ports
-from agi_sms.asterisk import ami_client, arguments, link
+from agi_sms.asterisk import ami_client, arguments, link, user_events
 from agi_sms.asterisk.settings import Ami
 
 State = link.State
 
 FAMILY = "agi-sms"
+EVENTS = "user"  # the class of what the dialplan sends with UserEvent()
 PROBE_EVERY = 10.0  # seconds between two signs of life
 DRAIN_EVERY = 30.0  # seconds
 DRAIN_AGAIN = 3.0  # seconds, where something could not be stored
 SETTLE = 0.5  # seconds after a wake, in which the dialplan writes its record
+LOOK_PAUSE = 0.1  # seconds between two looks, so that one is for the events of many calls
+SPARE = 4.0  # times as long as reading AstDB took, where that is longer: records that nobody takes away slow it down
 LEFT_FOR = 300.0  # seconds until a record that could not be used is tried again
 TELL_EVERY = 500  # records
+AT_ONCE = 10  # visits being stored, so that they share a commit
 MOST_AT_ONCE = 10_000  # records read in one drain; the rest have their turn in the next, which follows at once
 LONGEST_KEY = 256  # characters, Asterisk's own limit
+
+UNHEARD_HINT = "check manager.conf: the user needs read = user, or such visits wait for the next look, 30 s at most"
 
 log = structlog.get_logger(__name__)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Looked:
+    """What one look at AstDB came to: seconds until the next one, and until the next at the earliest."""
+
+    pause: float
+    spare: float
+    by_event: int = 0  # visits that an event should have told of
+
+
+@dataclass(kw_only=True)
+class Taken:
+    """What became of the records of one look: those whose visits are stored; how many were not for want of room."""
+
+    stored: list[tuple[ami_client.Record, call.Visit]] = field(default_factory=list)
+    refused: int = 0
+
+
 class AmiDrain:
-    """The door by which missed visits of one PBX come in."""
+    """The door by which missed visits of one PBX come in, and those that its dialplan tells of by events."""
 
     def __init__(
         self,
@@ -59,6 +85,8 @@ class AmiDrain:
         self._link = link.Link(pbx, "ami")
         self._log = log.bind(pbx=pbx)
         self._wake = wake or asyncio.Event()
+        self._told = asyncio.Event()  # by an event of the dialplan
+        self._events = user_events.UserEvents(pbx, self._hand_over, clock=clock, ours=ours, look=self._told.set)
         self._carried: list[ami_client.Record] = []  # read on a connection that could not be kept
         self._left: dict[ami_client.Record, float] = {}  # what could not be used, and when to try again
 
@@ -77,11 +105,20 @@ class AmiDrain:
         self._wake.set()
 
     async def run(self) -> None:
-        """Serve for ever, until cancelled."""
+        """Serve for ever, until cancelled; then let the visits in hand be stored."""
+        storing = asyncio.create_task(self._events.run())
+        try:
+            await self._stay_connected()
+        finally:
+            await self._events.let_go()
+            storing.cancel()
+            await asyncio.wait({storing})
+
+    async def _stay_connected(self) -> None:
         while True:
             pause = 0.0
             try:
-                async with ami_client.connected(self._settings) as connection:
+                async with ami_client.connected(self._settings, events=EVENTS, take=self._events.take) as connection:
                     await self._serve(connection)
             except errors.PbxRefused as error:
                 pause = self._link.refused(error, ami_client.RIGHTS_HINT)
@@ -90,42 +127,57 @@ class AmiDrain:
             await asyncio.sleep(pause)
 
     async def _serve(self, connection: ami_client.Connection) -> None:
-        """Drain at once, when woken, and now and then; returns only by raising."""
+        """Look at once, when woken or told, and now and then; returns only by raising."""
         loop = asyncio.get_running_loop()
-        drain_at = loop.time()
-        first = True
+        look_at = not_before = probe_at = loop.time()
+        first, told = True, False
+        hearing = Hearing(self._log)
         while True:
+            now = loop.time()
             if self._wake.is_set():
                 self._wake.clear()
-                drain_at = min(drain_at, loop.time() + SETTLE)
-            if loop.time() >= drain_at:
-                drain_at = await self._drain(connection) + loop.time()
-            else:
+                look_at = min(look_at, now + SETTLE)
+            if self._told.is_set():
+                self._told.clear()
+                look_at, told = now, True
+            if now >= max(look_at, not_before):
+                looked = await self._drain(connection)
+                now = loop.time()
+                look_at, not_before, probe_at = now + looked.pause, now + looked.spare, now + PROBE_EVERY
+                hearing.looked(looked, told=told, events=self._events.looks, now=now)
+                told = False
+            elif now >= probe_at:
                 await connection.ping()
+                probe_at = loop.time() + PROBE_EVERY
+            hearing.check(events=self._events.looks, now=now)
             if first:
                 self._link.up()  # not before: a user who may log in may still lack the right to read
                 first = False
-            await self._rest(connection, min(PROBE_EVERY, drain_at - loop.time()))
+            await self._rest(connection, min(probe_at, max(look_at, not_before)) - loop.time())
 
     async def _rest(self, connection: ami_client.Connection, seconds: float) -> None:
         """Wait until there is something to do; raise when the connection has ended."""
-        woken = asyncio.ensure_future(self._wake.wait())
-        either: set[asyncio.Future[Any]] = {woken, connection.lost}
+        stirred = {asyncio.ensure_future(event.wait()) for event in (self._wake, self._told)}
+        either: set[asyncio.Future[Any]] = {*stirred, connection.lost}
         try:
             await asyncio.wait(either, timeout=max(0.0, seconds), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            woken.cancel()
+            for waiting in stirred:
+                waiting.cancel()
         if connection.lost.done():
             raise errors.PbxUnreachable(connection.lost.result())
 
-    async def _drain(self, connection: ami_client.Connection) -> float:
-        """Take the records that can be used, oldest first; how many seconds until the next look."""
+    async def _drain(self, connection: ami_client.Connection) -> Looked:
+        """Take the records that can be used, oldest first."""
         if not self._ours():
-            return DRAIN_EVERY
-        now = asyncio.get_running_loop().time()
+            await connection.ping()
+            return Looked(pause=DRAIN_EVERY, spare=0.0)
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         found = await self._found(connection)
-        there = set(found)
-        self._left = {record: until for record, until in self._left.items() if record in there}
+        spare = max(LOOK_PAUSE, SPARE * (loop.time() - now))
+        there, before = set(found), self._left
+        self._left = {record: until for record, until in before.items() if record in there}
         waiting = [record for record in found if self._left.get(record, 0.0) <= now]
         readable = []
         for number, record in enumerate(waiting[:MOST_AT_ONCE]):
@@ -134,25 +186,47 @@ class AmiDrain:
             if (visit := self._read(record)) is not None:
                 readable.append((visit.arrived_at, record, visit))
         readable.sort(key=lambda entry: (entry[0], entry[1].key))
-        stored = 0
-        for _, record, visit in readable:
-            reply = await self._hand_over(visit)
-            if reply.leave_unset:
-                self._log.warning(
-                    "missed visits cannot be stored now, they stay in AstDB", waiting=len(readable) - stored
-                )
-                return DRAIN_AGAIN
-            if not reply.activation_id and reply.status in (ports.ReplyStatus.INVALID, ports.ReplyStatus.ERROR):
-                self._leave(record, f"answered {reply.status}", node=visit.node, call_id=visit.call.call_id)
-                continue
-            if not await self._forget(connection, record):
-                continue
-            stored += 1
-            if stored % TELL_EVERY == 0:
-                self._log.info("taking missed visits out of AstDB", stored=stored, of=len(readable))
-        if stored:
-            self._log.warning("calls had passed that the gateway missed, their visits are stored now", calls=stored)
-        return 0.0 if len(waiting) > MOST_AT_ONCE else DRAIN_EVERY
+        taken = await self._take_all(connection, [(record, visit) for _, record, visit in readable])
+        missed = sum(visit.entry is call.Entry.ASTDB for _, visit in taken.stored)
+        if missed:
+            self._log.warning("calls had passed that the gateway missed, their visits are stored now", calls=missed)
+        if taken.refused:
+            self._log.warning("visits cannot be stored now, they stay in AstDB", waiting=taken.refused)
+            return Looked(pause=DRAIN_AGAIN, spare=DRAIN_AGAIN)
+        if len(waiting) > MOST_AT_ONCE:
+            return Looked(pause=0.0, spare=0.0)
+        by_event = [record for record, visit in taken.stored if visit.entry is call.Entry.AMI and record not in before]
+        return Looked(pause=DRAIN_EVERY, spare=spare, by_event=len(by_event))
+
+    async def _take_all(
+        self, connection: ami_client.Connection, readable: list[tuple[ami_client.Record, call.Visit]]
+    ) -> Taken:
+        """Store the visits, begun in their order, and delete their records; the outbox being full ends it."""
+        taken = Taken()
+        turns = iter(readable)
+
+        async def take() -> None:
+            for record, visit in turns:
+                reply = await self._hand_over(visit)
+                if reply.leave_unset:
+                    taken.refused = len(readable) - len(taken.stored)
+                elif not reply.activation_id and reply.status in (ports.ReplyStatus.INVALID, ports.ReplyStatus.ERROR):
+                    self._leave(record, f"answered {reply.status}", node=visit.node, call_id=visit.call.call_id)
+                elif await self._forget(connection, record):
+                    taken.stored.append((record, visit))
+                    if len(taken.stored) % TELL_EVERY == 0:
+                        self._log.info("taking visits out of AstDB", stored=len(taken.stored), of=len(readable))
+                if taken.refused:
+                    return
+
+        takers = [asyncio.ensure_future(take()) for _ in range(AT_ONCE)]
+        try:
+            await asyncio.gather(*takers)
+        finally:
+            for taker in takers:
+                taker.cancel()
+            await asyncio.gather(*takers, return_exceptions=True)
+        return taken
 
     async def _found(self, connection: ami_client.Connection) -> list[ami_client.Record]:
         """The records that are there, or as many as came before an answer without an end was given up."""
@@ -175,7 +249,7 @@ class AmiDrain:
                 given,
                 arguments.Facts(),
                 pbx=self._pbx,
-                entry=call.Entry.ASTDB,
+                entry=call.Entry.AMI if given.by_event else call.Entry.ASTDB,
                 arrived_at=self._clock(),
                 new_visit_id=record.key,
             )
@@ -201,22 +275,51 @@ class AmiDrain:
                 reply = await self._receive(visit)
             except Exception:  # one visit's fault keeps nobody else waiting
                 metrics.fault("bug")
-                log.exception("a fault of agi-sms, the missed visit stays in AstDB")
+                log.exception("a fault of agi-sms, the visit is not stored")
                 reply = ports.Reply(status=ports.ReplyStatus.ERROR)
         status = "UNSET" if reply.leave_unset else reply.status
-        metrics.CALLS.labels(self._pbx, call.Entry.ASTDB, status).inc()
+        metrics.CALLS.labels(self._pbx, visit.entry, status).inc()
         return reply
 
     def _leave(self, record: ami_client.Record, reason: str, **names: str) -> None:
         if record not in self._left:
             metrics.fault("record")
             self._log.error(
-                "a missed visit cannot be used and stays in AstDB",
+                "a visit cannot be used and stays in AstDB",
                 reason=reason,
                 delete_with=_deletion(record.key),
                 **names,
             )
         self._left[record] = asyncio.get_running_loop().time() + LEFT_FOR
+
+
+class Hearing:
+    """Notices on one connection that visits of the event way are there, and no event has ever told of one.
+
+    Asterisk does not say which events a user may read. What is found by a look of our own, although the look before
+    it was thorough, should have been told of; its event may still be on the way.
+    """
+
+    def __init__(self, log: Any) -> None:
+        self._log = log
+        self._thorough = False
+        self._doubt: tuple[float, int] | None = None  # until when, and how many events there had been
+        self._said = False
+
+    def looked(self, looked: Looked, *, told: bool, events: int, now: float) -> None:
+        """After each look; `told`: an event was the reason. `events` is how many there have been."""
+        if looked.by_event and self._thorough and not told:
+            self._doubt = (now + PROBE_EVERY, events)
+        self._thorough = looked.spare > 0 and looked.pause == DRAIN_EVERY
+
+    def check(self, *, events: int, now: float) -> None:
+        """Now and then."""
+        if self._doubt is None or now < self._doubt[0]:
+            return
+        if events == self._doubt[1] and not self._said:
+            self._log.warning("visits were in AstDB and no event told of them", hint=UNHEARD_HINT)
+            self._said = True
+        self._doubt = None
 
 
 def _deletion(key: str) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import panoramisk
 from panoramisk import actions, ami_protocol
 
-from agi_sms import errors
+from agi_sms import errors, metrics
 from agi_sms.asterisk.settings import Ami
 
 LARGEST_MESSAGE = 1024 * 1024  # characters
@@ -27,6 +27,8 @@ RECORDS_AT_ONCE = 25  # handled before others have their turn
 TREE_PATIENCE = 6.0  # times the usual deadline, for thousands of records
 RIGHTS_HINT = "check manager.conf: the user's section, its secret, permit, and write = system"
 NOT_FOUND = "Database entry not found"
+END = "\r\n\r\n"  # of a message
+USER_EVENT = "Event: UserEvent\r\n"
 
 TakeEvent = Callable[[Mapping[str, str]], None]  # keys in lower case; called by the reader, so it must not wait
 
@@ -60,23 +62,42 @@ class TooLong(Unanswered):
 
 
 class _Protocol(ami_protocol.AMIProtocol):  # type: ignore[misc]
-    """What panoramisk's protocol lacks: characters split between two segments stay whole, and input ends."""
+    """What panoramisk's protocol lacks: characters split between two segments stay whole, and input ends.
+
+    What a dialplan sends with UserEvent() is read here: it may hold any header, those by which panoramisk tells
+    answers from events too, and over one that comes twice it stumbles and ends the connection.
+    """
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
         # What is read at once is parsed at once, and meanwhile no call goes on: thousands of records come in bites.
         setattr(transport, "max_size", BITE)  # noqa: B010 - asyncio's, for plain sockets; elsewhere it does nothing
         self.log = _silent
-        self.received = 0  # bytes since the last action
+        self.received = 0  # bytes since the last action, events of the dialplan left out
         self._decoder = codecs.getincrementaldecoder("utf-8")(errors="replace")
+        self._begun = ""  # a message whose end has not come
+        self.longest = LARGEST_MESSAGE
 
     def data_received(self, data: bytes) -> None:
-        super().data_received(self._decoder.decode(data).encode())
         self.received += len(data)
+        *messages, self._begun = (self._begun + self._decoder.decode(data)).split(END)
+        for text in messages:
+            self._message(text.lstrip())
         if self.received > LARGEST_ANSWER and self.factory is not None:
             self.factory.give_up(f"an answer of Asterisk is longer than {LARGEST_ANSWER} bytes")
-        if self.received > LARGEST_ANSWER or sum(len(part) for part in self.queue) > LARGEST_MESSAGE:
+        if self.received > LARGEST_ANSWER or len(self._begun) > self.longest:
             self.transport.abort()
+
+    def _message(self, text: str) -> None:
+        if text.startswith(USER_EVENT):
+            self.received -= len((text + END).encode())
+            if self.factory is not None:
+                self.factory.said(_headers(text))
+            return
+        try:
+            super().data_received((text + END).encode())
+        except (AttributeError, TypeError, ValueError):  # of a header that came twice; who waits for it has a deadline
+            metrics.fault("ami_message")
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self.factory is not None:
@@ -100,8 +121,12 @@ class _Manager(panoramisk.Manager):  # type: ignore[misc]
 
     def dispatch(self, event: Any) -> None:
         """Hand an event over; panoramisk's own callbacks only serve its reconnecting."""
+        self.said({str(key).lower(): _text(value) for key, value in event.items()})
+
+    def said(self, event: Mapping[str, str]) -> None:
+        """Hand over what Asterisk told unasked."""
         if self._take is not None:
-            self._take({str(key).lower(): _text(value) for key, value in event.items()})
+            self._take(event)
 
     def connection_lost(self, exc: object) -> None:
         if not self.lost.done():
@@ -213,16 +238,29 @@ async def _records(events: list[Any]) -> list[Record]:
     return found
 
 
+def _headers(text: str) -> dict[str, str]:
+    """Of a header that comes twice, in whatever case, the first counts: Asterisk's own come before the dialplan's."""
+    found: dict[str, str] = {}
+    for line in text.split("\r\n"):
+        key, colon, value = line.partition(":")
+        if colon:
+            found.setdefault(key.strip().lower(), value.strip())
+    return found
+
+
 def _text(value: Any) -> str:
     """A header that came twice is a list: that is a record which nobody of ours has written."""
     return "\n".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
 @contextlib.asynccontextmanager
-async def connected(settings: Ami, *, events: str = "off", take: TakeEvent | None = None) -> AsyncIterator[Connection]:
+async def connected(
+    settings: Ami, *, events: str = "off", take: TakeEvent | None = None, longest: int = LARGEST_MESSAGE
+) -> AsyncIterator[Connection]:
     """A connection that is logged in, closed again in every case.
 
-    `events` are the classes of events that `take` gets, such as `call`.
+    `events` are the classes of events that `take` gets, such as `call`; `longest` is how many characters one message
+    may have.
     """
     seconds = settings.timeout.total_seconds()
     manager = _Manager(settings, events, take)
@@ -242,6 +280,7 @@ async def connected(settings: Ami, *, events: str = "off", take: TakeEvent | Non
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     ready.set_result(made)
     try:
+        made[1].longest = longest
         manager.connection_made(ready)
         (answer, *_) = await connection.first("Login", manager.authenticated_future, seconds)
         if not answer.success:

@@ -5,7 +5,7 @@ name and the values are percent-encoded (`${URIENCODE(...)}`), `+` stands for it
 
 | Key | |
 |---|---|
-| `visit` | names this entry of the channel into the node; the subroutine makes a UUID |
+| `visit` | names this entry of the channel into the node, and no other one ever |
 | `back` | the dialplan has the extension `result:STATUS:COUNT`, by which it is told what was done |
 | `origin` | uniqueid of the call's first channel |
 | `call` | the dialplan's own key for "one per call", taken as it stands |
@@ -14,6 +14,7 @@ name and the values are percent-encoded (`${URIENCODE(...)}`), `+` stands for it
 | `recipients` `sender` `delay` | wishes, which the node may or may not grant |
 | `var.NAME` | a variable for the template |
 | `at` | when it happened, in seconds since 1970; only in AstDB records |
+| `way` | `event`: written into AstDB on purpose, nobody missed the visit; only there |
 
 Facts come from strangers, so none of them can refuse a visit: they are cut to length and cleaned. The rest is
 the dialplan's own writing, where a mistake is named instead of guessed at.
@@ -27,7 +28,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from agi_sms import call, errors
+from agi_sms import app_arguments, call, errors
 
 FACTS = {
     "origin": 160,
@@ -41,7 +42,7 @@ FACTS = {
     "channel": 160,
 }
 WISHES = {"call": 256, "recipients": 4096, "sender": 64, "delay": 64}
-KEYS = (*FACTS, *WISHES, "visit", "at", "back")
+KEYS = (*FACTS, *WISHES, "visit", "at", "back", "way")
 MOST_VARIABLES = 64
 LONGEST_VALUE = 4096
 LONGEST_NODE = 128
@@ -74,6 +75,7 @@ class Arguments:
     sender: str | None = None
     delay: str | None = None
     at: datetime | None = None
+    by_event: bool = False  # the record was written to be looked for, and an event says so
     variables: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -89,56 +91,10 @@ class Facts:
     dnid: str = ""
     exten: str = ""
     linkedid: str = ""
+    diverted_from: str = ""
 
 
-def split(app_data: str, *, most: int | None = None) -> list[str]:
-    """Split an application's data string as Asterisk does for its applications.
-
-    Commas separate, except within quotes, parentheses and brackets; quotes are removed; a backslash is
-    removed and takes the meaning from the character behind it. These states run on across commas, so one
-    quote that is never closed swallows all that follows. `most` is the size of the application's array: the
-    last place keeps the rest as it stands. Asterisk's own oddities are kept (`a,""` is three arguments).
-    Rule: `AST_STANDARD_APP_ARGS`, main/app.c.
-
-    >>> split('node,caller="1,2",x')
-    ['node', 'caller=1,2', 'x']
-    """
-    found: list[str] = []
-    current: list[str] = []
-    open_round = open_square = 0
-    quoted = False
-    at, end = 0, len(app_data)
-    while at < end and (most is None or len(found) < most - 1):
-        current = []
-        closed_by_comma = False
-        while at < end:
-            character = app_data[at]
-            at += 1
-            if character == '"':
-                quoted = not quoted
-                continue
-            if character == "\\":
-                current.append(app_data[at : at + 1])
-                at += 1
-                continue
-            if character == "(":
-                open_round += 1
-            elif character == ")":
-                open_round = max(0, open_round - 1)
-            elif character == "[":
-                open_square += 1
-            elif character == "]":
-                open_square = max(0, open_square - 1)
-            elif character == "," and not (quoted or open_round or open_square):
-                closed_by_comma = True
-                break
-            current.append(character)
-        found.append("".join(current))
-        if at >= end:
-            # Asterisk looks whether the byte before the end is the last comma it overwrote.
-            empty_behind_comma = len(found) > 1 and not current
-            return [*found, ""] if closed_by_comma or empty_behind_comma else found
-    return [*found, app_data[at:]] if at < end else found
+split = app_arguments.split  # by which all that comes from the dialplan is taken apart
 
 
 def parse(args: Sequence[str]) -> Arguments:
@@ -174,10 +130,18 @@ def parse(args: Sequence[str]) -> Arguments:
             raise errors.ArgumentError(f"unknown argument {_show(key)}; known are {known} and var.NAME")
     visit_id = given.pop("visit", "") or None
     if visit_id is not None and not _VISIT.fullmatch(visit_id):
-        raise errors.ArgumentError(f"visit is neither a UUID nor like one: {_show(visit_id)}")
+        raise errors.ArgumentError(f"visit is neither a UUID nor the like: {_show(visit_id)}")
     at = given.pop("at", None)
     given.pop("back", None)
-    return Arguments(node=node, visit=visit_id, at=None if at is None else _moment(at), variables=variables, **given)
+    way = given.pop("way", "")
+    return Arguments(
+        node=node,
+        visit=visit_id,
+        at=None if at is None else _moment(at),
+        by_event=_by_event(way),
+        variables=variables,
+        **given,
+    )
 
 
 def _keep(into: dict[str, str], name: str, value: str, *, key: str, longest: int) -> None:
@@ -194,6 +158,12 @@ def _moment(at: str) -> datetime:
     if not _AT.fullmatch(at):
         raise errors.ArgumentError(f"at is not a time in seconds since 1970: {_show(at)}")
     return datetime.fromtimestamp(float(at), UTC)
+
+
+def _by_event(way: str) -> bool:
+    if way not in ("", "event"):
+        raise errors.ArgumentError(f"way is neither event nor empty: {_show(way)}")
+    return bool(way)
 
 
 def _show(text: str) -> str:
@@ -229,6 +199,54 @@ def facts(channel: Mapping[str, Any]) -> Facts:
         exten=_text(dialplan, "exten", FACTS["dialled"]),
         linkedid=_text(variables, "CHANNEL(linkedid)", FACTS["linkedid"]),
     )
+
+
+def agi_facts(
+    header: Mapping[str, str], *, presentation: str = "", linkedid: str = "", diverted_from_presentation: str = ""
+) -> Facts:
+    """Read a channel as FastAGI's header describes it; "unknown" is how it says that there is nothing.
+
+    The header has neither a name for the presentation nor the linkedid; who needs them asks for them. A number that
+    the call was diverted from counts where it may be shown.
+    """
+    told = {key: "" if value == "unknown" else value for key, value in header.items()}
+    diverted_from = _text(told, "agi_rdnis", FACTS["diverted_from"])
+    return Facts(
+        uniqueid=_text(told, "agi_uniqueid", FACTS["channel"]),
+        name=_text(told, "agi_channel", FACTS["trunk"]),
+        caller=_text(told, "agi_callerid", FACTS["caller"]),
+        caller_name=_text(told, "agi_calleridname", FACTS["caller_name"]),
+        presentation=presentation[: FACTS["presentation"]],
+        dnid=_text(told, "agi_dnid", FACTS["dialled"]),
+        exten=_text(told, "agi_extension", FACTS["dialled"]),
+        linkedid=linkedid[: FACTS["linkedid"]],
+        diverted_from=diverted_from if diverted_from_presentation.startswith("allowed") else "",
+    )
+
+
+def event_facts(event: Mapping[str, str]) -> Facts:
+    """Read a channel as an event of AMI describes it, keys in lower case; "<unknown>" says that there is nothing.
+
+    It has neither a presentation nor the number dialled, if that is not the extension.
+    """
+    told = {key: "" if value == "<unknown>" else value for key, value in event.items()}
+    return Facts(
+        uniqueid=_text(told, "uniqueid", FACTS["channel"]),
+        name=_text(told, "channel", FACTS["trunk"]),
+        caller=_text(told, "calleridnum", FACTS["caller"]),
+        caller_name=_text(told, "calleridname", FACTS["caller_name"]),
+        exten=_text(told, "exten", FACTS["dialled"]),
+        linkedid=_text(told, "linkedid", FACTS["linkedid"]),
+    )
+
+
+def agi_args(script: str, args: Sequence[str]) -> list[str]:
+    """The arguments out of what AGI() was given: `agi://HOST:PORT/NODE?key=value&key=value,key=value`.
+
+    `script` is what stands behind the host, `args` what stands behind the commas.
+    """
+    node, _, query = script.partition("?")
+    return [node, *query.split("&"), *args] if query else [node, *args]
 
 
 def _mapping(of: Mapping[str, Any], key: str) -> Mapping[str, Any]:
@@ -287,7 +305,7 @@ def visit(
             presentation=_first(arguments.presentation, known.presentation),
             caller_name=_first(arguments.caller_name, known.caller_name),
             dialled=_first(arguments.dialled, dialled),
-            diverted_from=arguments.diverted_from or "",
+            diverted_from=_first(arguments.diverted_from, known.diverted_from),
             trunk=trunk(_first(arguments.trunk, known.name)),
             variables=arguments.variables,
         ),

@@ -14,13 +14,13 @@ The rules that made this file what it is:
 
 import asyncio
 import itertools
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from datetime import datetime
 from typing import Any
 
 import structlog
 
-from agi_sms import errors, metrics, ports
+from agi_sms import call, errors, metrics, ports
 from agi_sms.asterisk import arguments, ari_client, link, visiting
 from agi_sms.asterisk.settings import Ari
 
@@ -48,7 +48,7 @@ class AriEntry:
         receive: ports.Receive,
         *,
         clock: Callable[[], datetime],
-        returned: Callable[[str, datetime], Awaitable[None]] | None = None,
+        returned: visiting.Returned | None = None,
         missed: Callable[[], None] | None = None,
     ) -> None:
         """Nothing is connected before `run`.
@@ -236,7 +236,9 @@ class AriEntry:
     async def _handle(self, held: visiting.Held, channel: dict[str, Any], before: visiting.Held | None) -> None:
         if before is not None and before.task is not None and not before.task.done():
             await asyncio.wait({before.task}, timeout=PREVIOUS_WAIT)
-        held.reply = await visiting.ask(held, channel, self._receive, pbx=self._pbx, clock=self._clock)
+        held.reply = await visiting.ask(
+            held, arguments.facts(channel), self._receive, pbx=self._pbx, entry=call.Entry.ARI, clock=self._clock
+        )
         await self._release(held)
         if held.ended is not None:
             await self._finish(held)
@@ -296,15 +298,10 @@ class AriEntry:
             **held.names,
             channel=held.channel_id,
             held_ms=took,
-            reply=held.told if held.released else "none: it had left before, by the watchdog or a hangup",
+            reply=held.told if held.released else visiting.NOT_TOLD,
             recovered=held.recovered,
         )
-        if self._returned is not None and held.reply is not None and held.reply.activation_id:
-            try:
-                await self._returned(held.reply.activation_id, held.ended)
-            except Exception:
-                metrics.fault("bug")
-                self._log.exception("could not note that a call is back", **held.names)
+        await visiting.back(held, self._returned, held.ended, pbx=self._pbx)
 
     # --- what no event told ---
 

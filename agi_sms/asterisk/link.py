@@ -1,8 +1,11 @@
 """What both connections to Asterisk share: when to try again, and saying once that one is lost or back."""
 
+import asyncio
 import enum
 import random
 import time
+from collections.abc import Callable
+from typing import Protocol
 
 import structlog
 
@@ -11,6 +14,7 @@ from agi_sms import metrics
 FIRST_PAUSE = 0.2  # seconds
 LONGEST_PAUSE = 5.0
 REFUSED_PAUSE = 10.0
+WATCH_EVERY = 0.5
 
 log = structlog.get_logger(__name__)
 
@@ -67,3 +71,39 @@ class Link:
         self.state = State.REFUSED
         self._tries += 1
         return REFUSED_PAUSE
+
+
+class Door(Protocol):
+    """What keeps a connection to Asterisk."""
+
+    @property
+    def state(self) -> State:
+        """How it stands."""
+
+
+class Watch:
+    """Notices the turns of several connections."""
+
+    def __init__(self, tell: Callable[[], None]) -> None:
+        """`tell` is called after each."""
+        self._tell = tell
+        self._doors: dict[str, Door] = {}
+
+    def named(self, name: str, door: Door) -> str:
+        """Watch this one too; returns the name."""
+        self._doors[name] = door
+        return name
+
+    @property
+    def states(self) -> dict[str, str]:
+        """How each stands."""
+        return {name: str(door.state) for name, door in self._doors.items()}
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        told: dict[str, str] = {}
+        while True:
+            if (found := self.states) != told:
+                told = found
+                self._tell()
+            await asyncio.sleep(WATCH_EVERY)

@@ -1,7 +1,7 @@
 """One visit of one channel, while the gateway has it."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -14,16 +14,33 @@ from agi_sms.asterisk import arguments
 CONTEXT = "agi-sms"  # of the subroutine
 MARK = "back=1"  # its first argument behind the node
 
+NOT_TOLD = "none: it had left before, by the watchdog or a hangup"
+
+Returned = Callable[[str, datetime], Awaitable[None]]
+
 log = structlog.get_logger(__name__)
 
 
 @dataclass(kw_only=True, eq=False)
-class Held:
-    """What is known of a visit, from its StasisStart (or from being found parked) to its StasisEnd."""
+class Visiting:
+    """What is known of a visit while the gateway has its channel."""
 
     channel_id: str
     args: list[str]
     visit_id: str  # for a dialplan that names none
+    reply: ports.Reply | None = None
+    names: dict[str, str] = field(default_factory=dict)  # for log lines
+
+    @property
+    def told(self) -> str:
+        """What the dialplan reads, empty where it is left to think that nobody answered."""
+        return "" if self.reply is None or self.reply.leave_unset else self.reply.value
+
+
+@dataclass(kw_only=True, eq=False)
+class Held(Visiting):
+    """The same of a channel in Stasis, from its StasisStart (or from being found parked) to its StasisEnd."""
+
     started: datetime | None  # by Asterisk's clock; None where the event has not been seen
     in_subroutine: bool  # a bare Stasis() has no extension that takes an answer
     recovered: bool = False
@@ -32,18 +49,11 @@ class Held:
     released: bool = False  # Asterisk took our word that it may go on
     tried_at: float = 0.0  # on the event loop's clock
     ended: datetime | None = None
-    reply: ports.Reply | None = None
-    names: dict[str, str] = field(default_factory=dict)  # for log lines
 
     @property
     def settled(self) -> bool:
         """Nothing is being done about it."""
         return self.task is None or self.task.done()
-
-    @property
-    def told(self) -> str:
-        """What the dialplan reads, empty where it is left to think that nobody answered."""
-        return "" if self.reply is None or self.reply.leave_unset else self.reply.value
 
     @property
     def way_back(self) -> dict[str, str | int]:
@@ -83,7 +93,13 @@ def place_of(channel: dict[str, Any]) -> str:
 
 
 async def ask(
-    held: Held, channel: dict[str, Any], receive: ports.Receive, *, pbx: str, clock: Callable[[], datetime]
+    held: Visiting,
+    known: arguments.Facts,
+    receive: ports.Receive,
+    *,
+    pbx: str,
+    entry: call.Entry,
+    clock: Callable[[], datetime],
 ) -> ports.Reply:
     """Hand a visit over; what the dialplan is to be told. Never raises: whatever is wrong, the call goes on."""
     held.names = {"call_id": held.channel_id}  # until the arguments say better
@@ -91,9 +107,9 @@ async def ask(
     try:
         visit = arguments.visit(
             arguments.parse(held.args),
-            arguments.facts(channel),
+            known,
             pbx=pbx,
-            entry=call.Entry.ARI,
+            entry=entry,
             arrived_at=clock(),
             new_visit_id=held.visit_id,
         )
@@ -108,5 +124,16 @@ async def ask(
         metrics.fault("bug")
         log.exception("a fault of agi-sms, the call goes on without an SMS")
         reply = ports.Reply(status=ports.ReplyStatus.ERROR)
-    metrics.CALLS.labels(pbx, call.Entry.ARI, "UNSET" if reply.leave_unset else reply.status).inc()
+    metrics.CALLS.labels(pbx, entry, "UNSET" if reply.leave_unset else reply.status).inc()
     return reply
+
+
+async def back(held: Visiting, returned: Returned | None, ended: datetime, *, pbx: str) -> None:
+    """Have it noted that the channel is back in the dialplan, where the visit is stored."""
+    if returned is None or held.reply is None or not held.reply.activation_id:
+        return
+    try:
+        await returned(held.reply.activation_id, ended)
+    except Exception:
+        metrics.fault("bug")
+        log.exception("could not note that a call is back", pbx=pbx, **held.names)

@@ -17,7 +17,7 @@ from agi_sms.content import settings as api_settings
 
 log = structlog.get_logger(__name__)
 
-_SMALL = 4 * 1024  # bytes that are read without a thread: in less than a millisecond
+_SMALL = 1024  # bytes that are read without a thread: in a few milliseconds, whatever they are
 
 
 @dataclass(frozen=True, kw_only=True)

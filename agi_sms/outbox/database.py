@@ -59,9 +59,9 @@ def _mountinfo() -> str:
 
 
 def prepare(path: Path) -> None:
-    """Make the directory (0700) and the file (0600) where missing; refuse what cannot hold a database."""
+    """Make the folder (0700) and the file (0600) where missing; refuse what cannot hold a database."""
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_folder(path)
         kind = file_system(path.parent.resolve(), _mountinfo())
         if kind in NETWORK:
             raise errors.OutboxError(
@@ -82,6 +82,17 @@ def prepare(path: Path) -> None:
         raise errors.OutboxForeign(
             f"{path} is not a SQLite database; move it away, or give the outbox another path. Nothing was changed"
         )
+
+
+def make_folder(path: Path) -> None:
+    """The last folder of a file's path (0700), where it is missing; raises OutboxError where those above it are.
+
+    A path with a slip in it shall not make folders that nobody looks into.
+    """
+    above = path.absolute().parent.parent
+    if not above.exists():
+        raise errors.OutboxError(f"{path}: there is no folder {above}; make it, or mend the path")
+    path.parent.mkdir(mode=0o700, exist_ok=True)
 
 
 def _ours_alone(path: Path, handle: int) -> None:

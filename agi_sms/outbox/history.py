@@ -1,16 +1,20 @@
 """What was, and what a person decides about it: history, one message's story, cancel and retry."""
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, tzinfo
 from typing import Any
 
 from agi_sms import ids, message, ports
 from agi_sms.outbox import content, queries, receipts, rows
+from agi_sms.rates import Rate
 
 SQL = queries.load("sqlite")
 SHORTEST_END = 3  # digits of a number's end
 _QUARTER = 900_000  # milliseconds
+_SUMS = ("messages", "segments", "cost", "doubted", "cost_doubted")
 _SPACERS = str.maketrans("", "", " -./()")
 
 
@@ -18,7 +22,7 @@ def _conditions(query: ports.Query) -> tuple[str, dict[str, Any]]:
     """The WHERE clause of a query, and its values."""
     names: list[str] = []
     values: dict[str, Any] = {}
-    for name in ("node", "status", "call_id", "message_id"):
+    for name in ("node", "status", "call_id", "provider", "message_id"):
         if (value := getattr(query, name)) is not None:
             names.append(f"if_{name}")
             values[name] = str(value)
@@ -112,27 +116,51 @@ def stats(raw: sqlite3.Connection) -> dict[message.Status, int]:
     return {status: counted.get(status, 0) for status in message.Status}
 
 
-def totals(raw: sqlite3.Connection, query: ports.Query, zone: tzinfo) -> list[ports.Total]:
-    """By node, day and currency, in this order. A day of any zone is made of whole quarters of an hour."""
+def waiting(raw: sqlite3.Connection) -> dict[tuple[str, ...], int]:
+    return {tuple(json.loads(row["route"])): row["n"] for row in raw.execute(SQL["waiting_by_route"])}
+
+
+def totals(raw: sqlite3.Connection, query: ports.Query, zone: tzinfo, by_provider: bool) -> list[ports.Total]:
+    """By node, day, provider and currency, in this order. A day of any zone is made of whole quarters of an hour."""
     where, values = _conditions(query)
-    sums: dict[tuple[str, date, str], list[int]] = {}
+    values |= {"by_provider": by_provider, "provider": query.provider}
+    sums: dict[tuple[str, date, str, str], Counter[str]] = {}
     for row in raw.execute(f"{SQL['totals']}{where}{SQL['by_quarter']}", values):
         day = rows.from_ms(row["quarter"] * _QUARTER).astimezone(zone).date()
-        so_far = sums.setdefault((row["node"], day, row["currency"]), [0, 0, 0])
-        for place, name in enumerate(("messages", "segments", "cost")):
-            so_far[place] += row[name]
+        so_far = sums.setdefault((row["node"], day, row["by_provider"], row["currency"]), Counter())
+        for name in _SUMS:
+            so_far[name] += row[name]
     return [
-        ports.Total(node=node, day=day, currency=currency, messages=messages, segments=segments, cost=cost)
-        for (node, day, currency), (messages, segments, cost) in sorted(sums.items())
+        ports.Total(node=node, day=day, provider=provider, currency=currency, **{name: found[name] for name in _SUMS})
+        for (node, day, provider, currency), found in sorted(sums.items())
     ]
 
 
+def traffic(raw: sqlite3.Connection, provider: str, rate: Rate | None, now: datetime) -> ports.Traffic:
+    """Attempts are counted as claims count them."""
+    facts = {"provider": provider}
+    begun, room_at = 0, None
+    if rate is not None:
+        window = max(rows.span_ms(rate.window), 1)
+        span = {"since": rows.to_ms(now) - window, "now": rows.to_ms(now), "most": rate.most}
+        started = [row["started_at"] for row in raw.execute(SQL["begun"], facts | span)]
+        begun = len(started)
+        room_at = rows.from_ms(started[-1] + window) if begun >= rate.most else None
+    last = raw.execute(SQL["last_receipt"], facts).fetchone()
+    unmatched = raw.execute(SQL["unmatched"], facts).fetchone()
+    return ports.Traffic(
+        begun=begun,
+        room_at=room_at,
+        last_receipt_at=None if last is None else rows.from_ms(last["received_at"]),
+        unmatched=0 if unmatched is None else unmatched["n"],
+    )
+
+
 _STATEMENTS = {
-    "cancel": "cancel",
-    "retry": "retry",
-    str(ports.Verdict.SENT): "judge_sent",
-    str(ports.Verdict.RESEND): "retry",
-    str(ports.Verdict.FAIL): "judge_fail",
+    "cancel": ("cancel",),
+    str(ports.Verdict.SENT): ("judge_sent", "judge_attempt"),
+    str(ports.Verdict.RESEND): ("retry", "reopen_job"),
+    str(ports.Verdict.FAIL): ("judge_fail", "judge_attempts"),
 }
 
 
@@ -145,14 +173,55 @@ def decide(
     chosen: Sequence[str],
     who: str,
 ) -> int:
-    """Do `what` (`cancel`, `retry`, a Verdict) to those of the chosen whose status still allows it; how many."""
-    count, statement = 0, _STATEMENTS[what]
+    """Do `what` (`cancel`, a Verdict) to those of the chosen whose status still allows it; how many."""
+    count = 0
     for message_id in chosen:
-        facts = {"message_id": message_id, "now": rows.to_ms(now), "who": rows.storable(who), "what": what}
+        facts = {"message_id": message_id, "now": rows.to_ms(now), "what": what, "route": None}
         if raw.execute(SQL["status"], facts).fetchone()["status"] in allowed:
-            raw.execute(SQL[statement], facts)
-            if statement == "retry":
-                raw.execute(SQL["reopen_job"], facts)
-            raw.execute(SQL["add_event"], facts | {"id": ids.new(now)})
+            for statement in _STATEMENTS[what]:
+                raw.execute(SQL[statement], facts)
+            _note(raw, message_id, now, who, what)
             count += 1
     return count
+
+
+def retry(
+    raw: sqlite3.Connection,
+    *,
+    now: datetime,
+    seen: Sequence[message.Message],
+    who: str,
+    routes: Mapping[str, Sequence[str]],
+) -> int:
+    """Schedule again what is still as it was seen, or give it another route; how many."""
+    count = 0
+    for one in seen:
+        route = routes.get(one.id) or ()
+        allowed = message.REROUTABLE if route else message.RETRYABLE
+        facts = {
+            "message_id": one.id,
+            "status": str(one.status),
+            "reason": None if one.reason is None else str(one.reason),
+            "due_at": rows.maybe_ms(one.due_at),
+            "provider": one.provider,
+            "attempts": one.attempts,
+            "now": rows.to_ms(now),
+            "route": json.dumps(list(route)) if route else None,
+        }
+        if one.status not in allowed or raw.execute(SQL["as_seen"], facts).fetchone() is None:
+            continue
+        if route:
+            _note(raw, one.id, now, who, f"route {', '.join(route)}")
+        if one.status is message.Status.SCHEDULED:
+            raw.execute(SQL["reroute"], facts)
+        else:
+            raw.execute(SQL["retry"], facts)
+            raw.execute(SQL["reopen_job"], facts)
+            _note(raw, one.id, now, who, "retry")
+        count += 1
+    return count
+
+
+def _note(raw: sqlite3.Connection, message_id: str, now: datetime, who: str, what: str) -> None:
+    facts = {"id": ids.new(now), "message_id": message_id, "now": rows.to_ms(now)}
+    raw.execute(SQL["add_event"], facts | {"who": rows.storable(who), "what": rows.storable(what)})

@@ -1,46 +1,81 @@
 """Inside the transactions of receipts: kept once, matched with attempts, and what they settle."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from agi_sms import ids, message, ports
+import structlog
+
+from agi_sms import ids, ports
 from agi_sms.message import Reason, Status
 from agi_sms.outbox import fates, queries, rows
 
 SQL = queries.load("sqlite")
-CHUNK = 100  # receipts in one transaction: some 25 ms
-MOST_UNMATCHED = 100_000  # receipts that are nobody's; of more the oldest go
+log = structlog.get_logger(__name__)
+
+CHUNK = 50  # receipts in one transaction: some 25 ms, also where each is of another long message
+MOST_KEPT = 200  # receipts of one attempt; half of them may say that it is still on its way
+MOST_OF_ID = 100  # that are nobody's and name the same id
+MOST_UNMATCHED = 20_000  # that are nobody's, of each provider; of more the oldest go
 UNMATCHED_FOR = timedelta(days=7)
-_EVER = 1 << 62  # milliseconds
 _FINAL = (Status.DELIVERED, Status.FAILED)
-_DOUBT = message.OUTCOMES[message.Uncertain]
+_FEWEST_MATCHED = 4  # of each id, however many ids an answer gives
+
+
+@dataclass(kw_only=True)
+class _Hearing:
+    """An attempt while its receipts of one transaction are heard: read once, written once."""
+
+    attempt_id: str
+    message_id: str
+    before: fates.Heard
+    heard: fates.Heard
+    told: int  # receipts so far, those included that are not kept
+    new: int = 0
+    cause: ports.Receipt | None = None  # the one that changed its verdict
+
+    def hear(self, receipt: ports.Receipt) -> bool:
+        """Whether it changed anything."""
+        after = fates.hear(self.heard, receipt.provider_id, receipt.state)
+        if self.cause is None or after.verdict is not self.heard.verdict:
+            self.cause = receipt
+        changed = after != self.heard
+        self.heard = after
+        return changed
 
 
 def receive(
     raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, provider: str, receipts: Sequence[ports.Receipt]
 ) -> ports.Received:
-    """Keep each once, and settle what it is about."""
-    new = unmatched = 0
-    settled: list[ports.Settled] = []
+    """Keep each once, and settle what they are about."""
+    new = unmatched = contradictory = 0
+    hearings: dict[str, _Hearing] = {}
     for told in receipts:
         receipt = _storable(told)
         facts = {"provider": provider, "provider_id": receipt.provider_id, "ref": receipt.ref}
-        attempt = _attempt(raw, facts)
-        if not _keep(raw, keys, now, receipt, facts, attempt):
-            continue
-        new += 1
-        if attempt is None:
-            unmatched += 1
-            continue
-        weigh(raw, attempt["id"])
-        if (before := settle(raw, attempt["message_id"])) is not None:
-            changed = raw.execute(SQL["one"], {"message_id": attempt["message_id"]}).fetchone()
-            settled.append(ports.Settled(message=rows.to_message(changed), before=before, receipt=receipt))
+        attempt_id, contradicts = _whose(raw, facts)
+        contradictory += contradicts
+        if attempt_id is None:
+            kept = _lay_by(raw, keys, now, receipt, facts)
+            unmatched += kept
+        else:
+            if attempt_id not in hearings:
+                hearings[attempt_id] = _hearing(raw, attempt_id)
+            kept = _keep(raw, keys, now, receipt, facts, hearings[attempt_id])
+        new += kept
+    if contradictory:
+        log.warning(
+            "receipts count for nobody, whose ref is one message's and whose id is another's",
+            provider=provider,
+            count=contradictory,
+        )
+    for hearing in hearings.values():
+        _write(raw, hearing)
+    settled = [found for hearing in hearings.values() if (found := _settled(raw, hearing)) is not None]
     if unmatched:
-        _count(raw, unmatched)
-        _bound(raw)
+        _bound(raw, provider)
     return ports.Received(new=new, known=len(receipts) - new, unmatched=unmatched, settled=tuple(settled))
 
 
@@ -48,21 +83,50 @@ def _storable(receipt: ports.Receipt) -> ports.Receipt:
     return ports.Receipt(
         provider_id=rows.storable(receipt.provider_id),
         ref=rows.storable(receipt.ref),
-        state=receipt.state if receipt.state in _FINAL else Status.ACCEPTED,
+        state=receipt.state if receipt.state in (*_FINAL, Status.ACCEPTED) else Status.UNCERTAIN,
         raw=rows.storable(receipt.raw, ports.LONGEST_EXCERPT),
         code=rows.storable(receipt.code),
         detail=rows.storable(receipt.detail),
     )
 
 
-def _attempt(raw: sqlite3.Connection, facts: dict[str, str]) -> sqlite3.Row | None:
-    """Whose a receipt is. Our own ref goes before the provider's id, which may come again after a while."""
-    for name, key in (("attempt_by_ref", "ref"), ("attempt_by_id", "provider_id")):
-        if facts[key]:
-            found: sqlite3.Row | None = raw.execute(SQL[name], facts).fetchone()
-            if found is not None:
-                return found
-    return None
+def _whose(raw: sqlite3.Connection, facts: dict[str, str]) -> tuple[str | None, bool]:
+    """The attempt that a receipt is about, and whether nobody's, as its ref and its id are of different messages.
+
+    Our own ref goes before the provider's id, which may come again after a while; then the ref's attempt has given it
+    too, or its answer is still to come, which finds the receipt by the id.
+    """
+    by_ref = raw.execute(SQL["attempt_by_ref"], facts).fetchone() if facts["ref"] else None
+    if by_ref is not None and by_ref["gave"]:
+        return by_ref["id"], False
+    by_id = raw.execute(SQL["attempt_by_id"], facts).fetchone() if facts["provider_id"] else None
+    if by_ref is None or by_id is None:
+        found = by_ref or by_id
+        return (None if found is None else found["id"]), False
+    contradicts = by_ref["message_id"] != by_id["message_id"]
+    return (None if contradicts else by_ref["id"]), contradicts
+
+
+def _lay_by(
+    raw: sqlite3.Connection, keys: rows.Keys, now: datetime, receipt: ports.Receipt, facts: dict[str, str]
+) -> bool:
+    """Keep one that is nobody's so far; whether it was new.
+
+    Of too many that name one id, the oldest makes room for a last word, and any other is not kept.
+    """
+    fingerprint = keys.receipt(*_words(receipt, facts), "")
+    if raw.execute(SQL["came_again"], {"fingerprint": fingerprint, "now": rows.to_ms(now)}).rowcount == 1:
+        return False
+    ends = raw.execute(SQL["laid_by"], facts).fetchone()
+    last = ends["last"] or 0
+    if ends["last"] is not None and last - ends["first"] + 1 >= MOST_OF_ID:
+        if receipt.state not in _FINAL:
+            return False
+        raw.execute(SQL["drop_oldest"], facts)
+        _count(raw, facts["provider"], -1)
+    _add(raw, now, receipt, facts, attempt_id=None, n=last + 1, fingerprint=fingerprint)
+    _count(raw, facts["provider"], 1)
+    return True
 
 
 def _keep(
@@ -71,14 +135,40 @@ def _keep(
     now: datetime,
     receipt: ports.Receipt,
     facts: dict[str, str],
-    attempt: sqlite3.Row | None,
+    hearing: _Hearing,
 ) -> bool:
-    """Whether it was new. Ids come again, and the next attempt may end in the same words: those are others'."""
-    whose = None if attempt is None else attempt["id"]
-    words = (facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code)
-    early = {"fingerprint": keys.receipt(*words, ""), "attempt_id": whose, "now": rows.to_ms(now)}
-    if whose is not None and raw.execute(SQL["kept_early"], early).fetchone() is not None:
+    """Hear one of an attempt; whether it is new and kept. Where there are too many, one that changes something is.
+
+    Ids come again, and the next attempt may end in the same words: those are others'.
+    """
+    words, whose = _words(receipt, facts), hearing.attempt_id
+    fingerprint = keys.receipt(*words, whose)
+    again = {"fingerprint": fingerprint, "early": keys.receipt(*words, ""), "attempt_id": whose}
+    if raw.execute(SQL["repeated"], again).rowcount:
+        hearing.hear(receipt)  # where segments share an id, it is of another one
         return False
+    hearing.new += 1
+    changed, final = hearing.hear(receipt), receipt.state in _FINAL
+    if hearing.told + hearing.new > MOST_KEPT // (1 if final else 2) and not (changed and final):
+        return False
+    _add(raw, now, receipt, facts, attempt_id=whose, n=0, fingerprint=fingerprint)
+    return True
+
+
+def _words(receipt: ports.Receipt, facts: dict[str, str]) -> tuple[str, ...]:
+    return facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code
+
+
+def _add(
+    raw: sqlite3.Connection,
+    now: datetime,
+    receipt: ports.Receipt,
+    facts: dict[str, str],
+    *,
+    attempt_id: str | None,
+    n: int,
+    fingerprint: bytes,
+) -> None:
     values = {
         "id": ids.new(now),
         "state": str(receipt.state),
@@ -86,38 +176,88 @@ def _keep(
         "detail": receipt.detail,
         "raw": receipt.raw,
         "now": rows.to_ms(now),
-        "attempt_id": whose,
-        "fingerprint": keys.receipt(*words, whose or ""),
+        "attempt_id": attempt_id,
+        "n": n,
+        "fingerprint": fingerprint,
     }
-    if raw.execute(SQL["add_receipt"], facts | values).rowcount == 1:
-        return True
-    raw.execute(SQL["came_again"], early)
-    return False
+    raw.execute(SQL["add_receipt"], facts | values)
 
 
-def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_ids: Iterable[str]) -> None:
-    """Take receipts that came before the answer did. Older ones are of a message that had the same id before."""
+def _hearing(raw: sqlite3.Connection, attempt_id: str) -> _Hearing:
+    attempt = raw.execute(SQL["hearing"], {"attempt_id": attempt_id}).fetchone()
+    segments = raw.execute(SQL["segments"], {"attempt_id": attempt_id}).fetchall()
+    heard = fates.named([row["provider_id"] for row in segments], attempt["outcome"] or "")
+    missing = Counter(heard.missing)
+    missing.subtract(row["provider_id"] for row in segments if row["delivered"])
+    verdict = None if attempt["verdict"] is None else Status(attempt["verdict"])
+    heard = replace(heard, missing=missing, verdict=verdict)
+    return _Hearing(
+        attempt_id=attempt_id, message_id=attempt["message_id"], before=heard, heard=heard, told=attempt["receipts"]
+    )
+
+
+def _write(raw: sqlite3.Connection, hearing: _Hearing) -> None:
+    facts = {"attempt_id": hearing.attempt_id}
+    if hearing.new:
+        raw.execute(SQL["count_receipts"], facts | {"more": hearing.new})
+        if hearing.told <= MOST_KEPT < hearing.told + hearing.new:
+            log.warning("no more receipts of this message are kept, but for last words", message=hearing.message_id)
+    if hearing.heard.verdict is not hearing.before.verdict:
+        raw.execute(SQL["set_verdict"], facts | {"verdict": _word(hearing.heard.verdict)})
+    for name, left in hearing.heard.missing.items():
+        if count := hearing.before.missing[name] - left:
+            raw.execute(SQL["set_delivered"], facts | {"provider_id": name, "count": count})
+
+
+def _settled(raw: sqlite3.Connection, hearing: _Hearing) -> ports.Settled | None:
+    before = settle(raw, hearing.message_id)
+    if before is None or hearing.cause is None:
+        return None
+    changed = raw.execute(SQL["one"], {"message_id": hearing.message_id}).fetchone()
+    return ports.Settled(message=rows.to_message(changed), before=before, receipt=hearing.cause)
+
+
+def _word(verdict: Status | None) -> str | None:
+    return None if verdict is None else str(verdict)
+
+
+def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_ids: Collection[str]) -> None:
+    """Take receipts that came before the answer did, last words first where there are too many.
+
+    Older ones are of a message that had the same id before.
+    """
     found = 0
     for name in provider_ids:
-        facts = {"attempt_id": attempt_id, "provider": provider, "provider_id": name}
+        most = max(MOST_KEPT // len(provider_ids), _FEWEST_MATCHED)
+        facts = {"attempt_id": attempt_id, "provider": provider, "provider_id": name, "most": most}
         found += raw.execute(SQL["match_receipts"], facts).rowcount
     if found:
-        _count(raw, -found)
+        _count(raw, provider, -found)
+        raw.execute(SQL["count_receipts"], {"attempt_id": attempt_id, "more": found})
 
 
 def weigh(raw: sqlite3.Connection, attempt_id: str, *, answered: bool = False) -> None:
-    """Write down what the receipts of an attempt say together; a last word is the last, whatever ids come after it.
+    """Hear all the receipts of an attempt again, as an answer says what their ids stand for. A last word stays.
 
-    `answered`: just now, so that ids that were not known before say what its receipts are about.
+    `answered`: just now, so that what was heard before was heard without knowing what they are about.
     """
     facts = {"attempt_id": attempt_id}
-    attempt = raw.execute(SQL["attempt"], facts).fetchone()
-    told = [(row["provider_id"], Status(row["state"])) for row in raw.execute(SQL["told"], facts)]
-    if not told or (attempt["verdict"] in _FINAL and not answered):
+    told = raw.execute(SQL["told"], facts).fetchall()
+    if not told:
         return
-    names = {row["provider_id"] for row in raw.execute(SQL["provider_ids"], facts)}
-    word = fates.verdict(names, told, whole=not names or attempt["outcome"] != _DOUBT)
-    raw.execute(SQL["set_verdict"], facts | {"verdict": None if word is None else str(word)})
+    hearing = _hearing(raw, attempt_id)
+    verdict, heard = hearing.heard.verdict, hearing.heard
+    if verdict in _FINAL and not answered:
+        return
+    names = [row["provider_id"] for row in raw.execute(SQL["segments"], facts)]
+    heard = replace(heard, missing=Counter(names), verdict=verdict if heard.refused and not answered else None)
+    hearing.before = replace(heard, verdict=verdict)
+    for row in told:
+        for _ in range(min(row["times"], max(len(names), 1))):
+            heard = fates.hear(heard, row["provider_id"], Status(row["state"]))
+    hearing.heard = heard
+    raw.execute(SQL["none_delivered"], facts)
+    _write(raw, hearing)
 
 
 def settle(raw: sqlite3.Connection, message_id: str) -> Status | None:
@@ -170,24 +310,23 @@ def _tried(row: sqlite3.Row) -> fates.Tried:
 
 def forget(raw: sqlite3.Connection, *, now: datetime, most: int) -> int:
     """Delete what has been nobody's for too long, up to so many; how many."""
-    return _forget(raw, before=rows.to_ms(now - UNMATCHED_FOR), most=most)
+    facts = {"before": rows.to_ms(now - UNMATCHED_FOR), "most": most}
+    gone = Counter(row["provider"] for row in raw.execute(SQL["forget_receipts"], facts).fetchall())
+    for provider, count in gone.items():
+        _count(raw, provider, -count)
+    return gone.total()
 
 
-def _forget(raw: sqlite3.Connection, *, before: int, most: int) -> int:
-    gone = raw.execute(SQL["forget_receipts"], {"before": before, "most": most}).rowcount
-    if gone:
-        _count(raw, -gone)
-    return gone
+def _count(raw: sqlite3.Connection, provider: str, more: int) -> None:
+    raw.execute(SQL["count_unmatched"], {"provider": provider, "more": more})
 
 
-def _count(raw: sqlite3.Connection, more: int) -> None:
-    raw.execute(SQL["count_unmatched"], {"more": more})
-
-
-def _bound(raw: sqlite3.Connection) -> None:
-    over = raw.execute(SQL["unmatched"]).fetchone()["n"] - MOST_UNMATCHED
+def _bound(raw: sqlite3.Connection, provider: str) -> None:
+    """One provider pushes out its own only. A few at a time, where an earlier version kept more."""
+    over = raw.execute(SQL["unmatched"], {"provider": provider}).fetchone()["n"] - MOST_UNMATCHED
     if over > 0:
-        _forget(raw, before=_EVER, most=over)
+        facts = {"provider": provider, "most": min(over, 2 * CHUNK)}
+        _count(raw, provider, -raw.execute(SQL["drop_receipts"], facts).rowcount)
 
 
 def of_attempt(raw: sqlite3.Connection, attempt_id: str) -> tuple[ports.KeptReceipt, ...]:

@@ -148,6 +148,8 @@ def to_message(row: sqlite3.Row | Mapping[str, Any], **changed: Any) -> message.
         "receipt_due_at": maybe_at(row["receipt_due_at"]),
         "fallback": bool(row["fallback"]),
         "costs": _costs(json.loads(row["costs"])),
+        "maybe_taken": bool(row["maybe_taken"]),
+        "first_due_at": from_ms(row["first_due_at"]),
     }
     return message.Message(**(values | changed))
 

@@ -51,7 +51,7 @@ class File:
         self.tail = _START
         self.places: deque[Place] = deque()
         try:
-            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            database.make_folder(path)
             self._handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise errors.SpoolError(f"the spool {path} cannot be opened: {error.strerror}") from error

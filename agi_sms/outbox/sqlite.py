@@ -25,6 +25,7 @@ PATIENCE = timedelta(seconds=30)
 SQL = queries.load("sqlite")
 owner_pid = database.owner_pid
 _NO_RATES: Mapping[str, Rate] = MappingProxyType({})
+_NO_ROUTES: Mapping[str, Sequence[str]] = MappingProxyType({})
 T = TypeVar("T")
 
 
@@ -217,7 +218,7 @@ class SqliteOutbox:
     # --- receipts ---
 
     async def receive(self, provider: str, receipts: Sequence[ports.Receipt]) -> ports.Received:
-        """A hundred in one transaction, so that admissions do not wait. What is nobody's is kept for a week."""
+        """Fifty in one transaction, so that admissions do not wait. What is nobody's is kept for a week."""
         found = await asyncio.gather(*(self._receive(provider, part) for part in _parts(receipts)))
         return ports.Received(
             new=sum(part.new for part in found),
@@ -279,20 +280,37 @@ class SqliteOutbox:
         """How many messages are in each status, all of them named."""
         return await self._read(history.stats)
 
-    async def totals(self, query: ports.Query, zone: tzinfo) -> list[ports.Total]:
+    async def totals(self, query: ports.Query, zone: tzinfo, *, by_provider: bool = False) -> list[ports.Total]:
         """A message counts on the day it arrived."""
-        return await self._read(lambda raw: history.totals(raw, query, zone))
+        return await self._read(lambda raw: history.totals(raw, query, zone, by_provider))
+
+    async def traffic(self, provider: str, rate: Rate | None = None) -> ports.Traffic:
+        return await self._read(lambda raw: history.traffic(raw, provider, rate, self._clock()))
+
+    async def waiting(self) -> Mapping[tuple[str, ...], int]:
+        return await self._read(history.waiting)
 
     async def cancel(self, query: ports.Query, who: str) -> int:
         """Not what is being sent just now; nothing where a shortened id fits several messages."""
         return await self._decide("cancel", message.CANCELLABLE, query, who)
 
-    async def retry(self, query: ports.Query, who: str) -> int:
-        """Due now, with its whole maximum age again."""
-        return await self._decide("retry", message.RETRYABLE, query, who)
+    async def retry(
+        self, seen: Sequence[message.Message], who: str, routes: Mapping[str, Sequence[str]] = _NO_ROUTES
+    ) -> int:
+        """Due now, with its whole maximum age again; what was scheduled keeps its time."""
+        ways, count = dict(routes), 0
+        for start in range(0, len(seen), work.CHUNK):
+            part = tuple(seen[start : start + work.CHUNK])
+            count += await self._writer.submit(
+                partial(history.retry, now=self._clock(), seen=part, who=who, routes=ways)
+            )
+        return count
 
     async def judge(self, message_id: str, verdict: ports.Verdict, who: str) -> bool:
-        """`message_id` may be shortened where it fits one message only. RESEND is as `retry`."""
+        """`message_id` may be shortened where it fits one message only. RESEND is as `retry`.
+
+        SENT counts what the last attempt in doubt costs.
+        """
         query = ports.Query(message_id=message_id)
         return await self._decide(str(verdict), message.JUDGEABLE, query, who) > 0
 

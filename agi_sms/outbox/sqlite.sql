@@ -5,7 +5,15 @@
 BEGIN IMMEDIATE;
 
 -- name: taken
-(t.outcome = 'accepted' OR t.verdict IN ('delivered', 'accepted') OR (t.outcome = 'uncertain' AND t.verdict = 'failed'))
+(t.outcome = 'accepted' OR t.verdict IN ('delivered', 'accepted')
+    OR (t.outcome = 'uncertain' AND (t.verdict = 'failed' OR t.judged = 'sent')))
+
+-- name: doubted
+-- Nobody knows: neither the provider nor a person has said more.
+(t.outcome = 'uncertain' AND t.verdict IS NULL AND t.judged IS NULL)
+
+-- name: maybe_taken
+(coalesce(t.outcome, '') NOT IN ('rejected', 'retry', 'provider_down') OR t.verdict IS NOT NULL)
 
 -- name: columns
 m.id, m.activation_id, m.node, a.call_id, m.recipient, m.source, m.status, m.reason, m.sender, m.text, m.encoding,
@@ -14,7 +22,9 @@ coalesce((SELECT max(n) FROM attempts WHERE message_id = m.id), 0) - m.attempts_
 m.text IS NOT NULL
     AND EXISTS (SELECT 1 FROM content_jobs WHERE activation_id = m.activation_id AND state = 'fallback') AS fallback,
 (SELECT json_group_array(json_array(t.currency, t.cost)) FROM attempts t
-    WHERE t.message_id = m.id AND t.cost IS NOT NULL AND {taken}) AS costs
+    WHERE t.message_id = m.id AND t.cost IS NOT NULL AND {taken}) AS costs,
+EXISTS (SELECT 1 FROM attempts t WHERE t.message_id = m.id AND {maybe_taken}) AS maybe_taken,
+m.expires_at - m.max_age AS first_due_at
 
 -- === admission ===
 
@@ -39,7 +49,9 @@ INSERT INTO activations (
 SELECT 1 FROM messages WHERE once_key = :once_key AND once_key IS NOT NULL;
 
 -- name: used
-SELECT used FROM counters WHERE scope = :scope AND window_start = :window_start;
+-- A later one is of a clock that has been set back since.
+SELECT coalesce(sum(used), 0) AS used FROM counters
+WHERE scope = :scope AND window_start > :since AND window_start <= :window_start;
 
 -- name: use
 INSERT INTO counters (scope, window_start, window_end, used) VALUES (:scope, :window_start, :window_end, 1)
@@ -125,7 +137,8 @@ WHERE provider = :provider AND status IN ('scheduled', 'uncertain') AND due_at I
 SELECT {columns},
     (SELECT provider FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_provider,
     (SELECT ended_at FROM attempts WHERE message_id = m.id ORDER BY n DESC LIMIT 1) AS last_ended,
-    (SELECT count(*) FROM attempts WHERE message_id = m.id AND n > m.attempts_before AND outcome = 'retry') AS refusals
+    (SELECT count(*) FROM attempts WHERE message_id = m.id AND n > m.attempts_before AND outcome = 'retry') AS refusals,
+    EXISTS (SELECT 1 FROM events WHERE message_id = m.id AND what IN ('retry', 'resend')) AS again
 FROM messages m INDEXED BY messages_next JOIN activations a ON a.id = m.activation_id
 WHERE m.provider = :provider AND m.status IN ('scheduled', 'uncertain') AND m.due_at <= :now
 ORDER BY m.due_at, m.id LIMIT :most;
@@ -190,8 +203,12 @@ WHERE id = :message_id AND status = 'accepted';
 
 -- name: attempt_by_ref
 -- The one that gave this id, else the newest that may have been taken, else the newest.
-SELECT t.id, t.message_id FROM attempts t WHERE t.message_id = :ref AND t.provider = :provider ORDER BY
-    EXISTS (SELECT 1 FROM submissions WHERE attempt_id = t.id AND provider_id = :provider_id) DESC,
+SELECT t.id, t.message_id, EXISTS (
+    SELECT 1 FROM submissions INDEXED BY submissions_provider
+    WHERE provider = :provider AND provider_id = :provider_id AND attempt_id = t.id
+) AS gave
+FROM attempts t WHERE t.message_id = :ref AND t.provider = :provider ORDER BY
+    gave DESC,
     coalesce(t.outcome, '') IN ('rejected', 'retry', 'provider_down'),
     t.n DESC
 LIMIT 1;
@@ -202,31 +219,68 @@ SELECT t.id, t.message_id FROM attempts t WHERE t.id = (
     WHERE provider = :provider AND provider_id = :provider_id ORDER BY attempt_id DESC LIMIT 1
 );
 
+-- name: hearing
+SELECT message_id, outcome, verdict, receipts FROM attempts WHERE id = :attempt_id;
+
+-- name: segments
+SELECT provider_id, delivered FROM submissions WHERE attempt_id = :attempt_id ORDER BY segment;
+
 -- name: add_receipt
 INSERT INTO receipts (
-    id, provider, provider_id, ref, state, code, detail, raw, received_at, attempt_id, fingerprint
+    id, provider, provider_id, ref, state, code, detail, raw, received_at, attempt_id, n, fingerprint
 ) VALUES (
-    :id, :provider, :provider_id, :ref, :state, :code, :detail, :raw, :now, :attempt_id, :fingerprint
-) ON CONFLICT (fingerprint) DO NOTHING;
-
--- name: kept_early
-SELECT 1 FROM receipts WHERE fingerprint = hex(:fingerprint) || :attempt_id;
+    :id, :provider, :provider_id, :ref, :state, :code, :detail, :raw, :now, :attempt_id, :n, :fingerprint
+);
 
 -- name: came_again
-UPDATE receipts SET received_at = :now WHERE fingerprint = :fingerprint AND attempt_id IS NULL;
+UPDATE receipts SET received_at = :now, times = times + 1 WHERE fingerprint = :fingerprint AND attempt_id IS NULL;
+
+-- name: repeated
+-- Known by this name, or by the one that it had before it was matched.
+UPDATE receipts SET times = times + 1 WHERE fingerprint IN (:fingerprint, hex(:early) || :attempt_id);
+
+-- name: laid_by
+-- The first and the last number of those that name an id.
+SELECT (
+    SELECT n FROM receipts INDEXED BY receipts_unmatched
+    WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL ORDER BY n LIMIT 1
+) AS first, (
+    SELECT n FROM receipts INDEXED BY receipts_unmatched
+    WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL ORDER BY n DESC LIMIT 1
+) AS last;
+
+-- name: drop_oldest
+DELETE FROM receipts WHERE id = (
+    SELECT id FROM receipts INDEXED BY receipts_unmatched
+    WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL ORDER BY n LIMIT 1
+);
 
 -- name: match_receipts
 -- With another fingerprint, so that the same words about a later message of this id are kept as well.
-UPDATE receipts INDEXED BY receipts_unmatched
-SET attempt_id = :attempt_id, fingerprint = hex(fingerprint) || :attempt_id
-WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL
-AND received_at >= (SELECT started_at FROM attempts WHERE id = :attempt_id);
+UPDATE receipts SET attempt_id = :attempt_id, fingerprint = hex(fingerprint) || :attempt_id WHERE id IN (
+    SELECT id FROM receipts INDEXED BY receipts_unmatched
+    WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL
+    AND received_at >= (SELECT started_at FROM attempts WHERE id = :attempt_id)
+    ORDER BY state IN ('delivered', 'failed') DESC, n DESC LIMIT :most
+);
 
 -- name: told
-SELECT provider_id, state FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
+SELECT provider_id, state, times FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
+
+-- name: count_receipts
+UPDATE attempts SET receipts = receipts + :more WHERE id = :attempt_id;
 
 -- name: set_verdict
 UPDATE attempts SET verdict = :verdict WHERE id = :attempt_id;
+
+-- name: set_delivered
+UPDATE submissions SET delivered = 1 WHERE attempt_id = :attempt_id AND segment IN (
+    SELECT segment FROM submissions WHERE attempt_id = :attempt_id AND provider_id = :provider_id AND NOT delivered
+    ORDER BY segment LIMIT :count
+);
+
+-- name: none_delivered
+UPDATE submissions SET delivered = 0 WHERE attempt_id = :attempt_id AND delivered;
 
 -- name: standing
 SELECT status, lease_before, attempts_before,
@@ -246,14 +300,20 @@ WHERE id = :message_id;
 SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id WHERE m.id = :message_id;
 
 -- name: count_unmatched
-UPDATE meta SET value = value + :more WHERE key = 'unmatched';
+INSERT INTO unmatched (provider, n) VALUES (:provider, :more) ON CONFLICT (provider) DO UPDATE SET n = n + :more;
 
 -- name: unmatched
-SELECT value AS n FROM meta WHERE key = 'unmatched';
+SELECT n FROM unmatched WHERE provider = :provider;
 
 -- name: forget_receipts
 DELETE FROM receipts WHERE id IN (
     SELECT id FROM receipts INDEXED BY receipts_old WHERE attempt_id IS NULL AND received_at <= :before
+    ORDER BY received_at, id LIMIT :most
+) RETURNING provider;
+
+-- name: drop_receipts
+DELETE FROM receipts WHERE id IN (
+    SELECT id FROM receipts INDEXED BY receipts_oldest WHERE provider = :provider AND attempt_id IS NULL
     ORDER BY received_at, id LIMIT :most
 );
 
@@ -371,6 +431,9 @@ m.node = :node
 -- name: if_status
 m.status = :status
 
+-- name: if_provider
+(m.provider = :provider OR EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND provider = :provider))
+
 -- name: if_call_id
 a.call_id = :call_id
 
@@ -412,13 +475,22 @@ SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id
 WHERE m.activation_id = :activation_id ORDER BY m.id;
 
 -- name: totals
-SELECT m.node, m.created_at / 900000 AS quarter, coalesce(t.currency, '') AS currency,
-    count(DISTINCT m.id) AS messages, sum(m.segments) AS segments, sum(coalesce(t.cost, 0)) AS cost
+SELECT m.node, m.created_at / 900000 AS quarter, CASE WHEN :by_provider THEN t.provider ELSE '' END AS by_provider,
+    coalesce(t.currency, '') AS currency,
+    count(DISTINCT iif({taken}, m.id, NULL)) AS messages, sum(iif({taken}, m.segments, 0)) AS segments,
+    sum(iif({taken}, coalesce(t.cost, 0), 0)) AS cost,
+    count(DISTINCT iif({doubted}, m.id, NULL)) AS doubted, sum(iif({doubted}, coalesce(t.cost, 0), 0)) AS cost_doubted
 FROM messages m JOIN activations a ON a.id = m.activation_id JOIN attempts t ON t.message_id = m.id
-AND {taken}
+AND ({taken} OR {doubted}) AND t.provider = coalesce(:provider, t.provider)
 
 -- name: by_quarter
-GROUP BY 1, 2, 3
+GROUP BY 1, 2, 3, 4
+
+-- name: last_receipt
+SELECT received_at FROM receipts WHERE provider = :provider ORDER BY id DESC LIMIT 1;
+
+-- name: waiting_by_route
+SELECT route, count(*) AS n FROM messages WHERE status IN ('waiting', 'scheduled', 'uncertain') GROUP BY route;
 
 -- name: stats
 SELECT status, count(*) AS n FROM messages GROUP BY status;
@@ -428,11 +500,26 @@ SELECT status, count(*) AS n FROM messages GROUP BY status;
 -- name: status
 SELECT status FROM messages WHERE id = :message_id;
 
+-- name: as_seen
+-- Whether it is as a person saw it who decides: nothing has happened to it since.
+SELECT 1 FROM messages WHERE id = :message_id AND status = :status AND reason IS :reason AND due_at IS :due_at
+AND provider = :provider
+AND attempts_before + :attempts = (SELECT coalesce(max(n), 0) FROM attempts WHERE message_id = :message_id);
+
 -- name: cancel
 UPDATE messages SET status = 'cancelled', reason = 'operator', receipt_due_at = NULL WHERE id = :message_id;
 
 -- name: judge_sent
 UPDATE messages SET status = 'accepted', reason = NULL, claims = 0, receipt_due_at = NULL WHERE id = :message_id;
+
+-- name: judge_attempt
+-- The last one in doubt has it; what it costs counts from now on.
+UPDATE attempts SET judged = :what WHERE id = (
+    SELECT t.id FROM attempts t WHERE t.message_id = :message_id AND {doubted} ORDER BY t.n DESC LIMIT 1
+);
+
+-- name: judge_attempts
+UPDATE attempts AS t SET judged = :what WHERE t.message_id = :message_id AND {doubted};
 
 -- name: judge_fail
 UPDATE messages SET status = 'failed', reason = 'operator', claims = 0, receipt_due_at = NULL WHERE id = :message_id;
@@ -440,9 +527,13 @@ UPDATE messages SET status = 'failed', reason = 'operator', claims = 0, receipt_
 -- name: retry
 UPDATE messages SET status = CASE WHEN text IS NULL THEN 'waiting' ELSE 'scheduled' END, reason = NULL,
     due_at = :now, expires_at = :now + max_age, claims = 0, receipt_due_at = NULL,
-    provider = coalesce(json_extract(route, '$[0]'), ''),
+    route = coalesce(:route, route), provider = coalesce(json_extract(coalesce(:route, route), '$[0]'), ''),
     attempts_before = (SELECT coalesce(max(n), 0) FROM attempts WHERE message_id = :message_id)
 WHERE id = :message_id;
+
+-- name: reroute
+-- What is only to go another way goes when it would have gone.
+UPDATE messages SET route = :route, provider = json_extract(:route, '$[0]') WHERE id = :message_id;
 
 -- name: add_event
 INSERT INTO events (id, message_id, at, who, what) VALUES (:id, :message_id, :now, :who, :what);

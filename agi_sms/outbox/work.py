@@ -46,6 +46,7 @@ def take(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, len
         last_provider=row["last_provider"] or "",
         last_ended=rows.maybe_at(row["last_ended"]),
         refusals=row["refusals"],
+        again=bool(row["again"]),
     )
 
 

@@ -313,7 +313,7 @@ def _inbox(
     """Each inbox file of interest, read once."""
     for path in sorted(folder.iterdir()):
         try:
-            if path.name.startswith("IN") and path.is_file() and path.stat().st_mtime > oldest:
+            if path.name.startswith("IN") and stat.S_ISREG((found := path.lstat()).st_mode) and found.st_mtime > oldest:
                 yield path.name, known[path.name] if path.name in known else gammu_reports.read(path)
         except FileNotFoundError:
             continue

@@ -11,10 +11,12 @@ ever, and nothing behind it is sent.
 """
 
 import enum
+import errno
 import fcntl
 import os
 import re
 import signal
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -104,7 +106,7 @@ class Folders:
         """Where a file is now, and whether it was read in the outbox since the last look."""
         path = self.outbox / str(name)
         try:
-            found = path.stat()
+            found = path.lstat()
             fresh = found.st_atime_ns not in (_NEVER, _SEEN)
             if fresh:
                 os.utime(path, ns=(_SEEN, found.st_mtime_ns), follow_symlinks=False)
@@ -141,20 +143,54 @@ class Folders:
 
 
 def files(folder: Path) -> Iterator[tuple[Name, os.stat_result]]:
-    """Our files in a folder. Raises OSError."""
+    """Our files in a folder; a link, a pipe or a device is none, whatever it is called. Raises OSError."""
     with os.scandir(folder) as entries:
         for entry in entries:
             name = Name.read(entry.name)
             if name is not None:
                 try:
-                    yield name, entry.stat(follow_symlinks=False)
+                    found = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # moved on meanwhile
                     continue
+                if stat.S_ISREG(found.st_mode):
+                    yield name, found
+
+
+class NoFile(OSError):
+    """Not a plain file."""
+
+
+def beginning(path: Path) -> tuple[bytes, os.stat_result]:
+    """At most LARGEST_FILE bytes of a file that others may have put there. Raises NoFile, OSError; never waits."""
+    fd = _opened(path)
+    try:
+        parts: list[bytes] = []
+        left = LARGEST_FILE
+        while left and (part := os.read(fd, left)):
+            parts.append(part)
+            left -= len(part)
+        return b"".join(parts), os.fstat(fd)
+    finally:
+        os.close(fd)
 
 
 def text_of(path: Path) -> str:
-    """What a file of ours says. Raises OSError."""
-    return path.read_bytes()[: LARGEST_FILE * 2].removeprefix(_BOM).decode("utf-16-be", "replace")
+    """What a file of ours says. Raises NoFile, OSError."""
+    return beginning(path)[0].removeprefix(_BOM).decode("utf-16-be", "replace")
+
+
+def _opened(path: Path) -> int:
+    """Raises NoFile, OSError."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket or a device that is not there
+            raise NoFile(error.errno, os.strerror(error.errno)) from None
+        raise
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise NoFile(errno.EINVAL, "is no plain file")
+    return fd
 
 
 def _forget_reads(fd: int) -> None:
@@ -163,7 +199,10 @@ def _forget_reads(fd: int) -> None:
 
 def _untouched(path: Path) -> bool:
     """Whether nobody has a file open, and nobody had read it before; False where this cannot be told."""
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        fd = _opened(path)
+    except NoFile:
+        return False
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # by default the kernel would end us where a lease is broken
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_WRLCK)

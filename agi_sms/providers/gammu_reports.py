@@ -77,9 +77,10 @@ def matched(sent: Iterable[Sent], reports: Iterable[Report]) -> Iterator[tuple[g
 
 def read(path: Path) -> Report | None:
     """The report in an inbox file; None where it is a message, or still on its way. Raises OSError."""
-    with path.open("rb") as file:
-        raw = file.read(gammu_folders.LARGEST_FILE)
-        at = path.stat().st_mtime
+    try:
+        raw, found = gammu_folders.beginning(path)
+    except gammu_folders.NoFile:
+        return None
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=(";",))
     try:
         parser.read_string(raw.decode("utf-8", "replace"))
@@ -87,7 +88,7 @@ def read(path: Path) -> Report | None:
         if section is None or section.get("PDU") != _DATA:
             return None
         words = bytes.fromhex(section.get("Text00", "")).decode("utf-16-be")
-        return Report(number=section.get("Number", "").strip('"'), verdict=Verdict(words), at=at)
+        return Report(number=section.get("Number", "").strip('"'), verdict=Verdict(words), at=found.st_mtime)
     except (configparser.Error, ValueError):  # somebody's SMS, or a verdict that is none yet
         return None
 

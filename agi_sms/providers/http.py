@@ -15,7 +15,7 @@ from agi_sms.providers import http_answer, http_mask, http_request, http_setting
 
 log = structlog.get_logger(__name__)
 
-_SMALL = 4 * 1024
+_SMALL = 1024  # bytes that are read without a thread: in a few milliseconds, whatever they are
 
 
 class HttpProvider:
@@ -81,7 +81,8 @@ class HttpProvider:
             kind = message.Uncertain if answer.written else message.ProviderDown
             return kind(code=answer.code, detail=self._words(answer.detail, hide))
         try:
-            if len(answer.body) > _SMALL or self._reader.slow:  # up to 100 ms, in which no call would be served
+            small = len(answer.body) <= _SMALL and "Content-Encoding" not in answer.headers
+            if self._reader.slow or not small:  # up to 100 ms, in which no call would be served
                 return await asyncio.to_thread(self._reader.read, answer, self._clock(), hide)
             return self._reader.read(answer, self._clock(), hide)
         except Exception as error:

@@ -6,11 +6,11 @@ group 1 counts (the whole where it has no group). The operator wrote it, and the
 of them together have a time, after which the answer counts as unreadable.
 """
 
-import enum
 import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
+from itertools import islice
 from typing import Annotated, Any
 from xml.etree.ElementTree import Element
 
@@ -18,27 +18,48 @@ import pydantic
 import regex
 
 from agi_sms import harmless, http_body, message
+from agi_sms.providers import http_statuses
 
 LARGEST = 64 * 1024  # bytes of an answer that are looked at
 _SEEN_BY_REGEX = 4096  # characters
+_NOTED = 4096  # characters of an answer's words that are looked through for what must not be noted
 _PATIENCE = 0.05  # seconds of computing for all regular expressions over one answer
 _MOST_IDS = 20
 _LONGEST_ID = 255
 _STATUS = re.compile(r"[1-5](?:xx|\d\d)")
 
 
-class Then(enum.StrEnum):
-    """What a rule makes of an answer."""
-
-    ACCEPT = "accept"
-    DUPLICATE = "duplicate"  # it has this ref already, from an attempt of ours: success
-    RETRY = "retry"
-    UNCERTAIN = "uncertain"
-    REJECT = "reject"
-    PROVIDER_DOWN = "provider_down"
-
-
+Then = http_statuses.Then
 _MAYBE_TAKEN = frozenset({Then.ACCEPT, Then.DUPLICATE, Then.UNCERTAIN})
+
+
+LONGEST_PATTERN = 1000  # characters
+MOST_PLACES = 10_000  # of the compiled expression, in which {n} repeats what it stands behind
+_TIMES = re.compile(r"\{\s*(\d{0,15})\s*(?:,\s*(\d{0,15})\s*)?\}")
+_SET = re.compile(r"\[\^?\]?(?:\\.|[^\]\\])*\]", re.DOTALL)
+
+
+def _places(source: str) -> int:
+    """About how long an expression is when it is compiled, which nothing can interrupt."""
+    outer: list[int] = []
+    total = last = at = 0
+    while at < len(source):
+        if (times := _TIMES.match(source, at)) is not None:
+            most = max(int(number or 0) for number in times.groups("0"))
+            total, last = total + last * max(most - 1, 0), last * max(most, 1)
+            at = times.end()
+        elif source[at] == "(":
+            outer.append(total)
+            total = last = 0
+            at += 1
+        elif source[at] == ")" and outer:
+            last, total = max(total, 1), outer.pop() + total
+            at += 1
+        else:
+            last, total = 1, total + 1
+            set_ = _SET.match(source, at)
+            at = set_.end() if set_ is not None else at + 1 + (source[at] == "\\")
+    return total + sum(outer)
 
 
 def _path(source: str) -> str:
@@ -46,10 +67,23 @@ def _path(source: str) -> str:
     return source
 
 
+def _value(source: str) -> str:
+    if NAMES.fullmatch(source):
+        raise ValueError(f"{source} is a regular expression, which finds only itself; write $.{source} for JSON")
+    return _path(source)
+
+
+NAMES = re.compile(r"[A-Za-z_]\w*(?:\.[A-Za-z_]\w*|\[\d+\])*")  # as a JSONPath without its $ looks
+
+
 def _pattern(source: str) -> str:
+    if len(source) > LONGEST_PATTERN:
+        raise ValueError(f"is longer than {LONGEST_PATTERN} characters")
+    if _places(source) > MOST_PLACES:
+        raise ValueError(f"repeats things so often that it has more than {MOST_PLACES} places; write * or +")
     try:
-        regex.compile(source)
-    except (regex.error, OverflowError, RecursionError) as error:
+        regex.compile(source)  # which nothing can interrupt
+    except (regex.error, OverflowError, RecursionError, MemoryError) as error:
         raise ValueError(f"is no regular expression: {error}") from error
     return source
 
@@ -67,6 +101,7 @@ def _statuses(value: tuple[str, ...]) -> tuple[str, ...]:
 
 
 Path = Annotated[str, pydantic.AfterValidator(_path)]
+ValuePath = Annotated[str, pydantic.AfterValidator(_value)]  # what is there is wanted, not only whether it is
 Regex = Annotated[str, pydantic.AfterValidator(_pattern)]
 Texts = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed)]
 Statuses = Annotated[tuple[str, ...], pydantic.BeforeValidator(_listed), pydantic.AfterValidator(_statuses)]
@@ -91,6 +126,10 @@ class Rule(_Part):
         asked = (self.equals, self.matches, self.exists)
         if self.path is None and any(one is not None for one in asked):
             raise ValueError("equals, matches and exists need a path")
+        if self.path is not None and NAMES.fullmatch(self.path):
+            compared = self.equals is not None and self.path not in self.equals
+            if compared or self.matches is not None or re.search(r"[.\[]", self.path):
+                _value(self.path)
         return self
 
     def covers(self, status: int) -> bool:
@@ -115,9 +154,9 @@ class Answer(_Part):
     acceptance looks like, a 2xx that fits none is uncertain."""
 
     rules: tuple[Rule, ...] = ()
-    id: Path | None = None
-    code: Path | None = None
-    detail: Path | None = None
+    id: ValuePath | None = None
+    code: ValuePath | None = None
+    detail: ValuePath | None = None
 
 
 class _Content:
@@ -127,6 +166,7 @@ class _Content:
         unpacked = http_body.unpacked(raw, LARGEST)
         self._fault = unpacked.fault
         self._json: Any = None
+        self._no_json = ""
         self._xml: Element | None = None
         self._parsed = False
         self._declared = "charset" in raw.headers.get("Content-Type", "").lower()
@@ -141,10 +181,14 @@ class _Content:
     @property
     def json(self) -> Any:
         """Raises Unreadable."""
+        if self._fault or self._no_json:
+            raise http_body.Unreadable(self._fault or self._no_json)
         if not self._parsed:
-            if self._fault:
-                raise http_body.Unreadable(self._fault)
-            self._json = http_body.json_tree(self.text.removeprefix("\ufeff"))
+            try:
+                self._json = http_body.json_tree(self.text.removeprefix("\ufeff"))
+            except http_body.Unreadable as fault:  # the next rule need not try again
+                self._no_json = str(fault)
+                raise
             self._parsed = True
         return self._json
 
@@ -243,8 +287,12 @@ class Reader:
         content = _Content(raw)
         then, proven, why = self._judge(raw.status, content)
         ids = self._ids(content) if then in {Then.ACCEPT, Then.DUPLICATE} else ()
+        if then is Then.ACCEPT and not self._rules and not ids and _is_page(raw, content.text):
+            then, why = Then.UNCERTAIN, "the answer is a web page"
         if then is Then.ACCEPT and self._id is not None and not ids and not proven:
             then, why = Then.UNCERTAIN, why or "the answer holds no id"
+        if then is Then.PROVIDER_DOWN and 300 <= raw.status <= 399:
+            why = why or http_statuses.redirected(raw.headers.get("Location", ""))
         detail = "; ".join(filter(None, [why, self._said(content)]))
         outcome = message.Outcome(
             code=harmless.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
@@ -268,19 +316,19 @@ class Reader:
                     return Then.UNCERTAIN, False, f"the answer cannot be read: {fault}"
         if good and self._says_accept:
             return Then.UNCERTAIN, False, "no rule fits the answer"
-        return default(status), False, ""
+        return http_statuses.default(status), False, ""
 
     def _ids(self, content: _Content) -> tuple[str, ...]:
         found = [] if self._id is None else self._tried(self._id, content)
         ids = dict.fromkeys(http_body.shown(one).strip() for one in found if isinstance(one, str | int))
-        return tuple(self._mask(one) for one in ids if _is_id(one))[:_MOST_IDS]
+        return tuple(map(self._mask, islice(filter(_is_id, ids), _MOST_IDS)))
 
     def _first(self, find: Finder | None, content: _Content) -> str:
         found = self._tried(find, content) if find is not None else []
-        return next((http_body.shown(one) for one in found if one is not None), "")
+        return next((http_body.shown(one)[:_NOTED] for one in found if one is not None), "")
 
     def _said(self, content: _Content) -> str:
-        return self._first(self._detail, content) or content.text
+        return self._first(self._detail, content) or content.text[:_NOTED]
 
     @staticmethod
     def _tried(find: Finder, content: _Content) -> list[object]:
@@ -290,21 +338,16 @@ class Reader:
             return []
 
 
+def _is_page(raw: http_body.Raw, text: str) -> bool:
+    kind = raw.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+    return kind in {"text/html", "application/xhtml+xml"} or bool(_PAGE.match(text))
+
+
+_PAGE = re.compile(r"[\ufeff\s]*<(?:!doctype html|html)\b", re.IGNORECASE)
+
+
 def _is_id(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_ID and text.isprintable() and "\ufffd" not in text
-
-
-def default(status: int) -> Then:
-    """What a status means where no rule says so. 3xx is a refusal: redirects are never followed."""
-    if 200 <= status <= 299:
-        return Then.ACCEPT
-    if status == 429:
-        return Then.RETRY
-    if status in {401, 403}:
-        return Then.PROVIDER_DOWN
-    if status == 408 or not 300 <= status <= 499:
-        return Then.UNCERTAIN
-    return Then.REJECT
 
 
 def _outcome(then: Then, said: message.Outcome, ids: tuple[str, ...], after: timedelta | None) -> message.Outcome:
@@ -320,5 +363,7 @@ def _outcome(then: Then, said: message.Outcome, ids: tuple[str, ...], after: tim
             return message.Uncertain(code=code, detail=detail)
         case Then.REJECT:
             return message.Rejected(code=code, detail=detail)
+        case Then.FINAL:
+            return message.Final(code=code, detail=detail)
         case Then.PROVIDER_DOWN:
             return message.ProviderDown(code=code, detail=detail)

@@ -218,13 +218,19 @@ class Settings(common.Settings):
             raise ValueError(f"query.{self.auth.query.name}: is set by auth already; write one of the two")
         if not self.idempotent and any(rule.then is http_answer.Then.DUPLICATE for rule in self.answer.rules):
             raise ValueError("answer.rules: duplicate means success only where idempotent is true")
+        if self.receipts is not None and self.receipts.ref is None and self.answer.id is None:
+            what = "is all that finds their messages, and no answer.id keeps the company's id: no receipt would fit one"
+            raise ValueError(f"receipts.id: {what}; write answer.id, or receipts.ref for our own {{{{ ref }}}}")
         asked = self.receipts.secrets if self.receipts is not None and self.receipt_url else set()
         for name in sorted({*http_request.secrets(self), *asked}):
             if name not in self.secret:
                 raise ValueError(f"secret.{name} is missing: " + self._wanted(name))
         token = self._token
         if token and not _TOKEN.fullmatch(token):
-            raise ValueError("the token of receipts goes into an address; write 8 or more of A-Z a-z 0-9 . _ ~ -")
+            name = self.receipts.verify.secret if self.receipts is not None else ""
+            raise ValueError(
+                f"secret.{name}: goes into the address of receipts; write 8 or more of A-Z a-z 0-9 . _ ~ -"
+            )
         try:
             http_request.Builder(self).build(templates.SAMPLE)
         except http_request.Unsendable as error:

@@ -54,8 +54,9 @@ class Head(pydantic.BaseModel):
 
     title: Prose
     docs: Annotated[str, pydantic.AfterValidator(_link)]
-    proof: Literal["software", "document", "documentation"]  # third-party software, official document, documents only
-    sources: dict[str, Prose] = pydantic.Field(min_length=1)
+    # third-party software, official document, documents only
+    proof: Literal["software", "document", "documentation"] = "documentation"
+    sources: dict[str, Prose] = pydantic.Field(default_factory=dict)
     needs: Needs = pydantic.Field(default_factory=dict)
     optional: Needs = pydantic.Field(default_factory=dict)
     notes: tuple[Prose, ...] = ()
@@ -96,9 +97,10 @@ def names(folders: Sequence[Path] = ()) -> list[str]:
     return sorted(name for name in found if _NAME.fullmatch(name))
 
 
-def load(name: str, folders: Sequence[Path] = (), environ: Mapping[str, str] | None = None) -> Profile:
+def load(name: str, folders: Sequence[Path] = ()) -> Profile:
     """A profile, the first of that name in the folders, else the shipped one.
 
+    It takes nothing from the environment: whoever may write a profile is not to read the gateway's secrets by it.
     Raises errors.ConfigError, with `file:line: key: what is wrong` for every mistake in it.
     """
     path = next((path for folder in (*folders, SHIPPED) for path in _files(folder) if path.stem == name), None)
@@ -106,9 +108,11 @@ def load(name: str, folders: Sequence[Path] = (), environ: Mapping[str, str] | N
         hint = config_words.nearest(name, names(folders))
         raise errors.ConfigError((f"there is no profile {name[:80]!r}; {hint}",))
     mistakes = Mistakes()
-    reader = config_files.Reader(environ or {}, mistakes)
+    reader = config_files.Reader(None, mistakes)
     read = reader.mapping(path)
-    found = _checked(name, path, *read, mistakes) if read is not None else None
+    if read is not None and not read[0]:
+        mistakes.add(read[1], "is empty; a profile begins with title and docs")
+    found = _checked(name, path, *read, mistakes) if read is not None and read[0] else None
     if found is None or mistakes:
         raise errors.ConfigError(mistakes.texts())
     return found
@@ -119,7 +123,6 @@ def expanded(
     spot: Spot,
     folders: Sequence[Path],
     mistakes: Mistakes,
-    environ: Mapping[str, str] | None = None,
 ) -> tuple[dict[str, Any], Spot] | None:
     """A provider's settings over those of the profile that it names, and where each value stands.
 
@@ -127,16 +130,25 @@ def expanded(
     something is missing which the profile needs.
     """
     try:
-        profile = load(str(own.get("profile")), folders, environ)
+        profile = load(str(own.get("profile")), folders)
     except errors.ConfigError as error:
         for line in error.mistakes:
             mistakes.add(spot.at("profile"), line)
         return None
     tree = _joined(profile.settings, own)
-    missing = [(name, hint) for name, hint in profile.head.needs.items() if _at(tree, name) in (None, "")]
+    known = tuple(http_settings.Settings.model_fields)
+    unknown = [(key, config_words.nearest(key, known)) for key in own if key not in known]
+    for key, hint in unknown:
+        mistakes.add(spot.at(key), f"unknown key; {hint}")
+    misspelt = {hint.removeprefix("did you mean ").rstrip("?") for _, hint in unknown}
+    missing = [
+        (name, hint)
+        for name, hint in profile.head.needs.items()
+        if _at(tree, name) in (None, "") and name.partition(".")[0] not in misspelt
+    ]
     for name, hint in missing:
         mistakes.add(spot, f"is missing: {hint}", below=name)
-    return None if missing else (tree, _overlaid(profile.spot, spot))
+    return None if missing or unknown else (tree, _overlaid(profile.spot, spot))
 
 
 def _files(folder: Path) -> list[Path]:
@@ -151,7 +163,6 @@ def _checked(name: str, path: Path, tree: dict[str, Any], spot: Spot, mistakes: 
     # What a key like secret.token makes look like one, and is none: words for people, and templates.
     mistakes.secrets.difference_update(_texts(head_tree))
     mistakes.secrets.difference_update([text for text in mistakes.secrets if "{{" in text])
-    mistakes.secrets.discard(str(_at(tree, "receipts.verify.secret")))  # the name of one
     head, _ = config_words.validated(lambda: Head.model_validate(head_tree), Head, (head_tree,), spot, mistakes)
     for key in ("type", "profile", "secret"):
         if key in tree:
@@ -161,7 +172,12 @@ def _checked(name: str, path: Path, tree: dict[str, Any], spot: Spot, mistakes: 
     for key in tree.keys() - set(known):
         mistakes.add(spot.at(key), f"unknown key; {config_words.nearest(key, known)}")
         del tree[key]
-    sampled = _joined(tree, _samples(head) if head is not None else {})
+    verified = _at(tree, "receipts.verify.secret")
+    if head is not None and isinstance(verified, str) and f"secret.{verified}" not in {*head.needs, *head.optional}:
+        what = f"nobody is asked for secret.{verified}; name it under needs or optional, with what it is"
+        mistakes.add(spot.at("receipts", "verify", "secret"), what)
+        head = None
+    sampled = _joined(tree, _samples(head) if head is not None else _guessed(tree))
     if sampled.get("receipts") is not None:
         sampled["receipt_url"] = f"https://sms.example/receipts/{name}"
     shape = http_settings.Settings
@@ -181,6 +197,15 @@ def _samples(head: Head) -> dict[str, Any]:
         elif name in head.needs and name in _SAMPLES:
             tree[name] = _SAMPLES[name]
     return tree
+
+
+def _guessed(tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The same, of a profile whose head does not stand: each secret that it names, since what it lacks follows."""
+    named = {name for text in _texts(tree) for name in re.findall(r"\bsecret\.(\w+)", text)}
+    verified = _at(tree, "receipts.verify.secret")
+    named |= {verified} if isinstance(verified, str) else set()
+    found: dict[str, Any] = {"secret": {name: f"sample-{name}" for name in named}}
+    return found if "url" in tree else found | {"url": _SAMPLES["url"]}
 
 
 def _texts(tree: Any) -> Iterator[str]:
@@ -225,8 +250,20 @@ def _at(tree: Mapping[str, Any], name: str) -> Any:
 
 
 def matrix(folders: Sequence[Path] = ()) -> list[Row]:
-    """What each profile can do, by name. Raises errors.ConfigError where one has mistakes."""
-    return [row(load(name, folders)) for name in names(folders)]
+    """What each profile can do, by name; of those that stand."""
+    out = broken(folders)
+    return [row(load(name, folders)) for name in names(folders) if name not in out]
+
+
+def broken(folders: Sequence[Path] = ()) -> dict[str, errors.ConfigError]:
+    """The profiles that cannot be used, and why."""
+    found: dict[str, errors.ConfigError] = {}
+    for name in names(folders):
+        try:
+            load(name, folders)
+        except errors.ConfigError as error:
+            found[name] = error
+    return found
 
 
 def row(profile: Profile) -> Row:

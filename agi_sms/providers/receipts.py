@@ -28,6 +28,7 @@ _STATES = {
     "accepted": message.Status.ACCEPTED,
 }
 
+_DOTTED = re.compile(r"[A-Za-z_][\w-]*(?:\.[A-Za-z_][\w-]*|\[\d+\])+")  # a JSONPath without its $
 _WITHIN = re.compile(r"(\$.*\S)\s+\?([\w-]+)")  # a JSONPath, and a field in the address that is there
 
 
@@ -93,6 +94,16 @@ class Receipts(_Part):
     detail: Place | None = None
     acknowledge: Acknowledge = pydantic.Field(default_factory=Acknowledge)
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _verified(cls, value: Any) -> Any:
+        if isinstance(value, Mapping) and "verify" not in value:
+            what = (
+                "{scheme: token, secret: NAME}, or how the company signs, or {scheme: none} where anybody is believed"
+            )
+            raise ValueError(f"needs verify: write verify: {what}")
+        return value
+
     @pydantic.field_validator("only", "each", "id", "ref", "state", "code", "detail")
     @classmethod
     def _covered(cls, value: Any, info: pydantic.ValidationInfo) -> Any:
@@ -117,6 +128,8 @@ class Receipts(_Part):
             for place in filter(None, [*places, *(self.each if lead else ())]):
                 if (lead is None and place[0] in "$/") or place[0] == lead:
                     raise ValueError(f"{place} is no place in {source}")
+                if source == "json" and _DOTTED.fullmatch(place) and self.from_ == ("json",):
+                    raise ValueError(f"{place} is the name of one key; write $.{place} for what is in another")
                 if source == "xml" and place[0] not in "/?":
                     raise ValueError(f"{place} is no XPath; one begins with /")
         if self.each and not {"json", "xml"}.intersection(self.from_):
@@ -186,6 +199,8 @@ class Reader:
         items = [whole]
         if self._settings.each and source in {"json", "xml"}:
             items = [found for place in self._settings.each for found in self._paths[place](whole)]
+            if len(items) == 1 and isinstance(items[0], list):  # the list itself, where its members are meant
+                items = items[0]
         if not items:
             raise errors.ReceiptError("cannot be read: there is nothing in it")
         only, count = self._settings.only, 0
@@ -256,10 +271,11 @@ class Reader:
         }
         ids = {name: found[name] if _is_id(found[name]) else "" for name in ("id", "ref")}
         if not any(ids.values()):
-            raise errors.ReceiptError("cannot be read: it names no message")
+            named = " or ".join(place for place in (settings.id, settings.ref) if place is not None)
+            raise errors.ReceiptError(f"cannot be read: it names no message ({named} is not there)")
         said = values[settings.state]
         if not said:
-            raise errors.ReceiptError("cannot be read: it names no state")
+            raise errors.ReceiptError(f"cannot be read: it names no state ({settings.state} is not there)")
         state = self._states.get(said.casefold())
         detail = values[settings.detail] if settings.detail is not None else ""
         if state is None:
@@ -267,7 +283,7 @@ class Reader:
         return ports.Receipt(
             provider_id=ids["id"],
             ref=ids["ref"],
-            state=state or message.Status.ACCEPTED,
+            state=state or message.Status.UNCERTAIN,
             raw=harmless.harmless(self._mask(raw))[:LONGEST_RAW],
             code=harmless.clipped(found["code"] or said, 100),
             detail=harmless.clipped(self._mask(detail)),

@@ -19,6 +19,8 @@ from typing import Any
 from agi_sms import errors, ports
 from agi_sms.providers import signatures_settings
 
+_LARGEST_PARSED = 16 * 1024  # bytes of a form, or of JSON, that are taken apart before anybody is known to have signed
+_MOST_FIELDS = 100  # in them; the companies' receipts have about twenty
 _NONCE = re.compile(r"[A-Za-z0-9_+/=:-]{1,200}")  # without the characters that join what is signed
 _TWILIO_ALGORITHMS = {"HMAC_SHA1": "sha1", "HMAC_SHA256": "sha256"}
 
@@ -97,7 +99,7 @@ def _matching(found: str, expected: set[str]) -> None:
 def _token(asked: _Asked) -> None:
     parts = urllib.parse.urlsplit(asked.notice.url)
     said = urllib.parse.unquote(parts.path.rsplit("/", 1)[-1])
-    named = dict(urllib.parse.parse_qsl(parts.query)).get("token", "")
+    named = dict(_pairs(parts.query)).get("token", "")
     if not _same(said, asked.secret) | _same(named, asked.secret):
         raise errors.ReceiptForged("the token in the address is not ours")
 
@@ -163,7 +165,7 @@ def _twilio(asked: _Asked) -> None:
     algorithm = _TWILIO_ALGORITHMS.get(named.upper())
     if algorithm is None:
         raise errors.ReceiptForged(f"is signed by {named[:40]!r}, which is not known here")
-    query = dict(urllib.parse.parse_qsl(urllib.parse.urlsplit(notice.url).query))
+    query = dict(_pairs(urllib.parse.urlsplit(notice.url).query))
     rest = ""
     if "bodySHA256" in query:
         if not _same(hashlib.sha256(notice.body).hexdigest(), query["bodySHA256"]):
@@ -178,10 +180,21 @@ def _twilio(asked: _Asked) -> None:
 
 
 def _form(body: bytes) -> list[tuple[str, str]]:
+    return _pairs(_parsable(body))
+
+
+def _parsable(body: bytes) -> str:
+    """Raises ReceiptForged where taking it apart would cost more than a stranger may make us spend."""
+    if len(body) > _LARGEST_PARSED:
+        raise errors.ReceiptForged(f"its body is longer than {_LARGEST_PARSED // 1024} KiB")
+    return body.decode(errors="replace")
+
+
+def _pairs(source: str) -> list[tuple[str, str]]:
     try:
-        return urllib.parse.parse_qsl(body.decode(errors="replace"), keep_blank_values=True, max_num_fields=1000)
+        return urllib.parse.parse_qsl(source, keep_blank_values=True, max_num_fields=_MOST_FIELDS)
     except ValueError:
-        raise errors.ReceiptForged("its form has too many fields") from None
+        raise errors.ReceiptForged("it has too many fields") from None
 
 
 def _ports(url: str) -> set[str]:
@@ -270,7 +283,7 @@ def _parameters(asked: _Asked) -> dict[str, str]:
     match asked.source:
         case "query":
             query = urllib.parse.urlsplit(asked.notice.url).query
-            return _once(urllib.parse.parse_qsl(query, keep_blank_values=True))
+            return _once(_pairs(query))
         case "form":
             return _once(_form(asked.notice.body))
         case "json":
@@ -290,11 +303,14 @@ def _flat(body: bytes) -> dict[str, str]:
     from agi_sms import http_body
 
     try:
-        tree = http_body.json_tree(body.decode(errors="replace"))
+        text = _parsable(body)
+        tree = http_body.json_tree(text) if text.count(":") <= 10 * _MOST_FIELDS else None  # in values there are some
     except http_body.Unreadable:
         tree = None
     if not isinstance(tree, dict) or not all(isinstance(one, str | int | float) for one in tree.values()):
         raise errors.ReceiptForged("its JSON is not a list of names and values")
+    if len(tree) > _MOST_FIELDS:
+        raise errors.ReceiptForged("it has too many fields")
     return {name: http_body.shown(value) for name, value in tree.items()}
 
 
@@ -316,7 +332,7 @@ def _plivo(asked: _Asked) -> None:
             else "the header X-Plivo-Signature-V3 is missing"
         )
     parts = urllib.parse.urlsplit(asked.notice.url)
-    query = _sorted(urllib.parse.parse_qsl(parts.query, keep_blank_values=True), "=", "&")
+    query = _sorted(_pairs(parts.query), "=", "&")
     form = _sorted(_form(asked.notice.body), "", "")
     base = urllib.parse.urlunsplit(parts._replace(query="", fragment=""))
     base += f"?{query}" if query or form else ""

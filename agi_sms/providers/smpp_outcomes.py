@@ -3,7 +3,8 @@
 An error status certainly means "not taken": a message that was taken is answered with status 0 and its id, there
 is no partial success (SMPP 3.4, 4.4.2 and 5.1.3). So the only question left is whether another try makes sense. A
 status that we know nothing of (a vendor's from 0x400, a reserved one) is Retry: that loses nothing, its tries are
-counted, and the table `codes` in the settings says it better.
+counted, and the table `codes` in the settings says it better. A generic_nack says that the SMSC could not read the
+request, and with which error (4.3.1); one with status 0 says "no" and "no error", so it counts for neither.
 """
 
 import enum
@@ -28,6 +29,7 @@ OUTCOMES: dict[Then, type[message.Outcome]] = {
     Then.PROVIDER_DOWN: message.ProviderDown,
 }
 
+NACKED = 1 << 32  # no status that fits into a PDU: a generic_nack that names no error
 NOT_BOUND = 0x04
 THROTTLED = frozenset({0x14, 0x58})  # these slow the whole connection down
 
@@ -77,15 +79,18 @@ _KNOWN: dict[int, tuple[str, str, Then]] = {
     0xC4: ("ESME_RINVOPTPARAMVAL", "wrong value of an optional parameter", _REJECT),
     0xFE: ("ESME_RDELIVERYFAILURE", "the delivery failed", _RETRY),
     0xFF: ("ESME_RUNKNOWNERR", "a fault without a name", _RETRY),
+    NACKED: ("generic_nack", "it names no error, so nobody can tell what became of the request", Then.UNCERTAIN),
 }
 
 
 def code(status: int) -> str:
     """A status as it is written in the settings and in the history.
 
-    >>> code(11), code(0x455)
-    ('0x0b', '0x0455')
+    >>> code(11), code(0x455), code(NACKED)
+    ('0x0b', '0x0455', 'nack')
     """
+    if status == NACKED:
+        return "nack"
     return f"0x{status:02x}" if status < 0x100 else f"0x{status:04x}"
 
 

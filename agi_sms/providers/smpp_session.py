@@ -7,10 +7,12 @@ an SMSC sends is answered, or ignored and counted. No octets of theirs make a se
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 
 import structlog
 
 from agi_sms import metrics
+from agi_sms.providers import smpp_outcomes
 from agi_sms.providers import smpp_pdus as pdus
 from agi_sms.providers.smpp_pdus import Command, Pdu, Status
 
@@ -192,10 +194,10 @@ class Session:
         expected, future = self._pending.get(pdu.sequence, (None, None))
         overdue, late = self._overdue.get(pdu.sequence, (None, None))
         if future is not None and not future.done() and _fits(pdu, expected):
-            future.set_result(pdu)
+            future.set_result(_read_nack(pdu))
         elif late is not None and _fits(pdu, overdue):
             del self._overdue[pdu.sequence]
-            late(pdu)
+            late(_read_nack(pdu))
         else:
             metrics.fault("smpp_unexpected")
 
@@ -269,6 +271,14 @@ class Session:
 
 def _fits(answer: Pdu, expected: int | None) -> bool:
     return answer.command in (expected, Command.NACK | pdus.RESPONSE)
+
+
+def _read_nack(answer: Pdu) -> Pdu:
+    """A negative answer is never read as a good one, whatever its status."""
+    if answer.command == Command.NACK | pdus.RESPONSE and not answer.status:
+        metrics.fault("smpp_unexpected")
+        return replace(answer, status=smpp_outcomes.NACKED)
+    return answer
 
 
 def _broken(error: OSError) -> str:

@@ -35,7 +35,10 @@ NAMES = (
     "receipt_url",
     "secret",
 )
-_FILTERS = ("default", "int", "lower", "replace", "trim", "upper")
+LONGEST = 1 << 18  # characters that a filter takes or makes; the longest SMS has 39,015
+LONGEST_SOURCE = 8192  # characters of a template
+MOST_FILTERS = 3  # one upon the other
+_FILTERS = ("default", "int", "lower", "trim", "upper")
 _ALLOWED = (
     nodes.Template,
     nodes.Output,
@@ -73,6 +76,21 @@ def _written(value: object) -> object:
     return ("true" if value else "false") if isinstance(value, bool) else value
 
 
+def _some(value: object) -> str:
+    """A filter's value as text, of a bearable length. Raises errors.TextError."""
+    text = str(value)
+    if len(text) > LONGEST:
+        raise errors.TextError(f"a value is longer than {LONGEST} characters")
+    return text
+
+
+def _replaced(value: object, old: str, new: str) -> str:
+    text = _some(value)
+    if len(text) + text.count(str(old)) * len(str(new)) > LONGEST:
+        raise errors.TextError(f"a value would be longer than {LONGEST} characters")
+    return text.replace(str(old), str(new))
+
+
 def _percent(value: object) -> object:
     if isinstance(value, jinja2.Undefined):
         return value  # so that it complains
@@ -84,10 +102,11 @@ def _environment(finalize: Any) -> sandbox.ImmutableSandboxedEnvironment:
         undefined=jinja2.StrictUndefined, autoescape=False, finalize=finalize, keep_trailing_newline=True
     )
     made.filters = {name: made.filters[name] for name in _FILTERS}
-    made.filters["digits"] = lambda value: "".join(c for c in str(value) if c in "0123456789")
+    made.filters["replace"] = _replaced
+    made.filters["digits"] = lambda value: "".join(c for c in _some(value) if c in "0123456789")
     made.filters["no_plus"] = lambda value: str(value).removeprefix("+")
-    made.filters["utf16hex"] = lambda value: str(value).encode("utf-16-be", "replace").hex().upper()
-    made.filters["urlencode"] = lambda value: urllib.parse.quote(str(value), safe="")
+    made.filters["utf16hex"] = lambda value: _some(value).encode("utf-16-be", "replace").hex().upper()
+    made.filters["urlencode"] = lambda value: urllib.parse.quote(_some(value), safe="")
     made.globals.clear()
     return made
 
@@ -101,6 +120,8 @@ class Template:
 
     def __init__(self, source: str, *, in_url: bool = False) -> None:
         environment = _URL if in_url else _PLAIN
+        if len(source) > LONGEST_SOURCE:
+            raise errors.TextError(f"in {_short(source)}: is longer than {LONGEST_SOURCE} characters")
         try:
             tree = environment.parse(source)
             _check(tree)
@@ -111,6 +132,8 @@ class Template:
                 self._value = environment.compile_expression(alone[1], undefined_to_none=False)
         except jinja2.TemplateError as error:
             raise errors.TextError(f"in {_short(source)}: {error.message}") from error
+        except (RecursionError, MemoryError) as error:
+            raise errors.TextError(f"in {_short(source)}: is nested too deeply") from error
         self.source = source
         self.secrets = frozenset(_secrets(tree))  # the names of secrets in it
         self.names = frozenset(node.name for node in tree.find_all(nodes.Name))
@@ -201,7 +224,10 @@ def _secrets(tree: nodes.Template) -> Iterator[str]:
         yield node.attr
 
 
-def _check(node: nodes.Node) -> None:
+def _check(node: nodes.Node, filters: int = 0) -> None:
+    filters += isinstance(node, nodes.Filter)
+    if filters > MOST_FILTERS:
+        raise jinja2.TemplateSyntaxError(f"more than {MOST_FILTERS} filters, one upon the other", node.lineno)
     if isinstance(node, nodes.Getattr):
         if not (isinstance(node.node, nodes.Name) and node.node.name == "secret"):
             raise jinja2.TemplateSyntaxError("only secret.NAME has a dot", node.lineno)
@@ -217,4 +243,4 @@ def _check(node: nodes.Node) -> None:
     if isinstance(node, nodes.Name) and node.name == "secret":
         raise jinja2.TemplateSyntaxError("write secret.NAME, with a name from `secret:`", node.lineno)
     for child in node.iter_child_nodes():
-        _check(child)
+        _check(child, filters)

@@ -1,8 +1,8 @@
 """A listening port on the gateway's own event loop: whoever reaches it can make it busy, never the gateway.
 
 A connection brings one request, whole within a deadline, and is closed behind the answer. Few connections are open at
-once, and few requests worked on: those whose sender has hung up count until their work is done. What is no HTTP leaves
-no trace in the log.
+once, and few requests worked on: those whose sender has hung up count until their work is done. What comes is counted
+as it comes, and taken piece by piece, in turns with all else. What is no HTTP leaves no trace in the log.
 """
 
 import asyncio
@@ -16,13 +16,15 @@ from typing import Self, cast
 import aiohttp
 from aiohttp import web
 
-from agi_sms import errors
+from agi_sms import errors, turns
 from agi_sms.web import telling
 
 COME_AGAIN = {"Retry-After": "30"}  # seconds
 _MOST_HEADERS = 64
 _LONGEST_HEADER = 4096  # bytes
-_MOST_BYTES = 1 << 20  # of a request as it comes, chunks and all
+_HEAD = 48 * 1024  # bytes that may come beside a body: line, headers, sizes of chunks
+_MOST_CHUNKS = 128  # of one body; proxies that do not know its length beforehand make a few
+_MOST_BYTES = 1 << 20  # of a request, most of them unread: they come before it is known to be refused, or behind it
 _LEAVE = 1.0  # seconds for what is being worked on when the port closes
 _LINGER = 1.0  # seconds in which the rest of a request is let in behind its refusal, so that this arrives
 _OURS = {"Server": "agi-sms"}
@@ -59,6 +61,7 @@ class Listener:
 
     def __init__(self, answer: Answer, *, key: str, limits: Limits) -> None:
         self.limits = limits
+        self.turns = turns.Turns()
         self._answer = answer
         self._http = web.Server(self._whole)
         self._key = key
@@ -137,12 +140,15 @@ class Listener:
 
     async def _whole(self, request: web.BaseRequest) -> web.StreamResponse:
         """The whole life of one request."""
+        door = self._doors.get(request.transport)
         try:
             body = await self._body(request)
-            if (door := self._doors.get(request.transport)) is not None:
+            if door is not None:
                 door.asked()
             response = await self._work(request, body)
         except Refused as refused:
+            if door is not None:
+                door.stop_listening()
             response = web.Response(status=refused.status, text=f"{refused}\n", headers=refused.headers)
         response.headers.update(_OURS)
         response.force_close()
@@ -168,12 +174,16 @@ class Listener:
         too_long = Refused(413, f"at most {self.limits.body} bytes")
         if (request.content_length or 0) > self.limits.body:
             raise too_long
-        body = bytearray()
+        body, chunks = bytearray(), 0
         try:
-            async for chunk in request.content.iter_any():
-                body += chunk
+            while not request.content.at_eof():
+                data, ends_chunk = await request.content.readchunk()
+                body += data
+                chunks += ends_chunk
                 if len(body) > self.limits.body:
                     raise too_long
+                if chunks > _MOST_CHUNKS:
+                    raise Refused(413, f"at most {_MOST_CHUNKS} chunks, or a Content-Length")
         except (OSError, aiohttp.ClientError, web.RequestPayloadError) as error:  # it hung up, or was cut
             raise Refused(400, "broken off") from error
         return bytes(body)
@@ -202,7 +212,9 @@ class _Door(asyncio.Protocol):
     def __init__(self, listener: Listener) -> None:
         self.asking = True  # until its request is whole
         self._listener = listener
+        self._listening = True  # until its request is whole, or refused
         self._bytes = 0
+        self._backlog = turns.Backlog()
         self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
         self._deadline: asyncio.TimerHandle | None = None
@@ -216,8 +228,14 @@ class _Door(asyncio.Protocol):
         self._inner = self._listener.handler()
         self._inner.connection_made(transport)
 
+    def stop_listening(self) -> None:
+        """Whatever else comes is not read: the request is whole, or refused."""
+        self._listening = False
+        self._backlog.clear()
+
     def asked(self) -> None:
-        """The request is whole: whatever else comes is not listened to."""
+        """The request is whole."""
+        self.stop_listening()
         self.asking = False
         self._end_after(self._listener.limits.answering)
 
@@ -233,13 +251,25 @@ class _Door(asyncio.Protocol):
         self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut)
 
     def data_received(self, data: bytes) -> None:
+        room = self._listener.limits.body + _HEAD - self._bytes
         self._bytes += len(data)
-        if self._inner is None or not self.asking:
+        if self._inner is None or self._transport is None or not self.asking:
             return
         if self._bytes > _MOST_BYTES:
             self.cut()
-        else:
-            self._inner.data_received(data)
+        elif self._listening and room > 0:
+            if not self._backlog:
+                self._transport.pause_reading()  # or its end would come before what it sent
+                self._listener.turns.join(self._take)
+            self._backlog.put(data[:room])
+
+    def _take(self) -> bool:
+        """A piece of what has come; whether there is more."""
+        if self._backlog and self._inner is not None:
+            self._inner.data_received(self._backlog.take())
+        if not self._backlog and self._transport is not None:
+            self._transport.resume_reading()
+        return bool(self._backlog)
 
     def eof_received(self) -> bool | None:
         return self._inner.eof_received() if self._inner is not None else None
@@ -254,6 +284,7 @@ class _Door(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._listener.gone(self._transport)
+        self._backlog.clear()
         if self._deadline is not None:
             self._deadline.cancel()
         if self._inner is not None:

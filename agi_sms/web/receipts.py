@@ -34,6 +34,7 @@ async def listen(
 ) -> listener.Listener:
     """Take receipts there; `public_url` is the address of it that providers know, and sign with what they send.
 
+    Its path is taken with and without: a proxy may keep it or strip it.
     Raises errors.AgiSmsError where that cannot be.
     """
     desk = _Receipts(public_url=public_url.rstrip("/"), providers=providers, take=take)
@@ -46,6 +47,7 @@ async def listen(
 class _Receipts:
     def __init__(self, *, public_url: str, providers: Reporting, take: ports.TakeReceipts) -> None:
         self._public_url = public_url
+        self._base = urllib.parse.urlsplit(public_url).path
         self._providers = providers
         self._take = take
         self._tell = telling.Telling("receipt")
@@ -54,12 +56,13 @@ class _Receipts:
         """The acknowledgement. Raises listener.Refused."""
         if request.method not in METHODS.split(", "):
             raise listener.Refused(405, f"only {METHODS}", {"Allow": METHODS})
-        name = _named(request.raw_path)
+        path = request.raw_path
+        if self._base and path.startswith(self._base + addresses.RECEIPTS):
+            path = path.removeprefix(self._base)
+        name = self._named(path)
         provider = self._providers().get(name)
         about = name if provider is not None else ""  # of names that a stranger made up there are any number
-        notice = ports.Notice(
-            method=request.method, url=self._public_url + request.raw_path, headers=request.headers, body=body
-        )
+        notice = ports.Notice(method=request.method, url=self._public_url + path, headers=request.headers, body=body)
         try:
             async with asyncio.timeout(PATIENCE):
                 report = await self._read(name, provider, notice)
@@ -67,7 +70,7 @@ class _Receipts:
                     await self._take(name, report.receipts)
         except (errors.OutboxError, TimeoutError) as error:
             said = "receipts are not kept; the provider is told to come again"
-            self._tell("not_kept", said, about=about, provider=about, error=repr(error))
+            self._tell("not_kept", said, about=about, cause=repr(error), provider=about, error=repr(error))
         except listener.Refused:
             raise
         except Exception:
@@ -84,27 +87,36 @@ class _Receipts:
         except errors.ReceiptForged as error:
             if provider is None:
                 said = "a receipt for a provider that is not configured, or has none"
-                self._tell("unknown", said, provider=name[:40])
+                self._tell("unknown", said, provider=name[:40], path=addresses.RECEIPTS + name[:40])
             else:
                 said = "a receipt refused: it is not signed by the provider"
-                self._tell("forged", said, about=name, provider=name, error=str(error))
+                self._complain("forged", said, name, error)
             raise listener.Refused(403, "this is not signed by a provider of ours") from error
         except errors.ReceiptError as error:
-            self._tell("unreadable", "a receipt that cannot be read", about=name, provider=name, error=str(error))
+            self._complain("unreadable", "a receipt that cannot be read", name, error)
             raise listener.Refused(400, "this cannot be read") from error
+
+    def _complain(self, kind: str, event: str, name: str, error: Exception) -> None:
+        """Of what came for a provider of ours. Behind its name there may be a token, which is not for the log."""
+        path = f"{addresses.RECEIPTS}{urllib.parse.quote(name, safe='')}"
+        self._tell(kind, event, about=name, cause=str(error), provider=name, path=path, error=str(error))
+
+    def _named(self, path: str) -> str:
+        """The provider in a path; behind it there may be the token by which it shows that it was told the address.
+
+        Raises listener.Refused where it is none of ours.
+        """
+        if not path.startswith(addresses.RECEIPTS):
+            known = f"{self._base}{addresses.RECEIPTS}PROVIDER"
+            front, receipt, _ = path.partition("?")[0].partition(addresses.RECEIPTS)
+            if receipt and path.startswith("/"):  # a proxy's mistake; behind it there may be a token
+                where = (front + receipt)[:60]
+                self._tell("elsewhere", "a receipt came to a path that is not served", path=where, served=known)
+            raise listener.Refused(404, f"there is only {known}")
+        return urllib.parse.unquote(path.removeprefix(addresses.RECEIPTS).partition("?")[0].partition("/")[0])
 
 
 def _nobody(notice: ports.Notice) -> ports.Report:
     """Where there is no such provider: as long as with one whose signature is not good."""
     hmac.digest(b"nobody", notice.url.encode(errors="replace") + notice.body, "sha256")
     raise errors.ReceiptForged
-
-
-def _named(path: str) -> str:
-    """The provider in an address; behind it there may be the token by which it shows that it was told the address.
-
-    Raises listener.Refused where it is none of ours.
-    """
-    if not path.startswith(addresses.RECEIPTS):
-        raise listener.Refused(404, f"there is only {addresses.RECEIPTS}PROVIDER")
-    return urllib.parse.unquote(path.removeprefix(addresses.RECEIPTS).partition("?")[0].partition("/")[0])

@@ -30,7 +30,8 @@ class Asterisk:
 
     Calls from 127.0.0.1 come in as endpoint `trunk` (Asterisk's defaults: a Privacy header is ignored), calls from
     127.0.0.2 as endpoint `trusted` (trust_id_inbound=yes); both start in context `from-trunk`, which is whatever
-    load_dialplan() was last given. Dial a sipp phone with PJSIP/phone/sip:NAME@127.0.0.1:PORT.
+    load_dialplan() was last given. Dial a sipp phone with PJSIP/phone/sip:NAME@127.0.0.1:PORT, or by a name that
+    phones() gave it. version is Asterisk's major version.
     """
 
     def __init__(self, directory: pathlib.Path, *, version: str = "22", verbose: int = 4) -> None:
@@ -56,6 +57,7 @@ class Asterisk:
             http_port=self.http_port, ami_port=self.ami_port, ari_password=self.ari_password, ami_secret=self.ami_secret
         )
         files |= configuration.own(
+            version=self.version,
             sip_port=self.sip_port,
             rtp_start=self.rtp_start,
             rtp_end=self.rtp_end,
@@ -95,10 +97,12 @@ class Asterisk:
                 "-v",
                 f"{self.directory}:/rig",
                 image,
-                # The module directory has the machine's architecture in its name.
+                # The module directory has the machine's architecture in its name; that of 16 has not.
                 "sh",
                 "-c",
-                "ln -sfn /usr/lib/*/asterisk/modules /rig/run/modules && exec asterisk -f -C /rig/etc/asterisk.conf",
+                "for modules in /usr/lib/asterisk/modules /usr/lib/*/asterisk/modules; do "
+                'if [ -d "$modules" ]; then ln -sfn "$modules" /rig/run/modules; fi; done; '
+                "exec asterisk -f -C /rig/etc/asterisk.conf",
             )
             self._created = True
         self._wait_until_booted()
@@ -226,6 +230,14 @@ class Asterisk:
                 raise errors.RigError(
                     f"Asterisk did not take the dialplan's context [{context}]:\n{self.log()[-1500:]}"
                 )
+
+    def phones(self, contacts: dict[str, str]) -> None:
+        """Have PJSIP/NAME ring at a SIP address, for each of these names and for no other."""
+        self.configure("pjsip_phones.conf", configuration.phones(contacts, HOST))
+        self.cli("module reload res_pjsip.so")
+        self.wait_for(
+            "the phones are known", lambda: all(f"{name}/" in self.cli("pjsip show aors") for name in contacts)
+        )
 
     def configure(self, name: str, text: str) -> None:
         """Write one file of Asterisk's configuration; reload what reads it with cli()."""

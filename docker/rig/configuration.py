@@ -8,9 +8,11 @@ from rig import errors
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SHIPPED = ROOT / "config" / "asterisk"
 SUBROUTINES = tuple(ROOT / "dialplan" / name for name in ("agi-sms.conf", "agi-sms-agi.conf", "agi-sms-event.conf"))
+RECIPES = tuple(sorted((ROOT / "dialplan").glob("sms-*.conf")))
 
-# Only what calls, the subroutine and ARI need: an Asterisk that loads everything boots in three times the time.
+# Only what calls, the dialplan and ARI need: an Asterisk that loads everything boots in three times the time.
 MODULES = (pathlib.Path(__file__).parent / "modules.txt").read_text().split()
+NEWER = {"16": {"func_export", "func_uuid", "res_websocket_client"}}
 
 
 def _set(text: str, name: str, value: object) -> str:
@@ -24,11 +26,31 @@ def _set(text: str, name: str, value: object) -> str:
 def shipped(*, http_port: int, ami_port: int, ari_password: str, ami_secret: str) -> dict[str, str]:
     """Return the shipped examples with only their ports and passwords changed."""
     return {
-        **{path.name: path.read_text() for path in SUBROUTINES},
+        **{path.name: path.read_text() for path in (*SUBROUTINES, *RECIPES)},
         "http.conf": _set((SHIPPED / "http.conf").read_text(), "bindport", http_port),
         "ari.conf": _set((SHIPPED / "ari.conf").read_text(), "password", ari_password),
         "manager.conf": _set(_set((SHIPPED / "manager.conf").read_text(), "port", ami_port), "secret", ami_secret),
     }
+
+
+def modules(version: str) -> list[str]:
+    """Return the modules that an Asterisk of this major version loads here."""
+    return [name for name in MODULES if name not in NEWER.get(version, set())]
+
+
+def phones(contacts: dict[str, str], host: str) -> str:
+    """Return the endpoints that ring at these SIP addresses."""
+    return "".join(
+        f"[{name}]\n{_endpoint(host)}aors = {name}\n[{name}]\ntype = aor\ncontact = {address}\n"
+        for name, address in contacts.items()
+    )
+
+
+def _endpoint(host: str) -> str:
+    return (
+        "type = endpoint\ncontext = from-trunk\ndisallow = all\nallow = ulaw,alaw\ndirect_media = no\n"
+        f"media_address = {host}\nbind_rtp_to_media_address = yes\nice_support = no\nsend_diversion = yes\n"
+    )
 
 
 def rig_manager(secret: str) -> str:
@@ -39,12 +61,11 @@ def rig_manager(secret: str) -> str:
     )
 
 
-def own(*, sip_port: int, rtp_start: int, rtp_end: int, verbose: int, host: str, trusted_host: str) -> dict[str, str]:
+def own(
+    *, version: str, sip_port: int, rtp_start: int, rtp_end: int, verbose: int, host: str, trusted_host: str
+) -> dict[str, str]:
     """Return the rig's own files."""
-    endpoint = (
-        "type = endpoint\ncontext = from-trunk\ndisallow = all\nallow = ulaw,alaw\ndirect_media = no\n"
-        f"media_address = {host}\nbind_rtp_to_media_address = yes\nice_support = no\nsend_diversion = yes\n"
-    )
+    endpoint = _endpoint(host)
     return {
         "asterisk.conf": (
             "[directories]\nastetcdir => /rig/etc\nastmoddir => /rig/run/modules\nastvarlibdir => /rig/lib\n"
@@ -52,7 +73,7 @@ def own(*, sip_port: int, rtp_start: int, rtp_end: int, verbose: int, host: str,
             "astagidir => /usr/share/asterisk/agi-bin\nastspooldir => /rig/spool\nastrundir => /rig/run\n"
             f"astlogdir => /rig/log\n[options]\nverbose = {verbose}\nhighpriority = no\n"
         ),
-        "modules.conf": "[modules]\nautoload = no\n" + "".join(f"load = {name}.so\n" for name in MODULES),
+        "modules.conf": "[modules]\nautoload = no\n" + "".join(f"load = {name}.so\n" for name in modules(version)),
         "logger.conf": "[general]\ndateformat = %F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose\n",
         "rtp.conf": f"[general]\nrtpstart = {rtp_start}\nrtpend = {rtp_end}\nicesupport = no\n",
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n[csv]\nusegmtime = yes\nloguniqueid = yes\n",
@@ -62,13 +83,15 @@ def own(*, sip_port: int, rtp_start: int, rtp_end: int, verbose: int, host: str,
             f"[trunk]\n{endpoint}\n[trunk]\ntype = identify\nendpoint = trunk\nmatch = {host}\n\n"
             f"[trusted]\n{endpoint}trust_id_inbound = yes\n\n"
             f"[trusted]\ntype = identify\nendpoint = trusted\nmatch = {trusted_host}\n\n"
-            f"[phone]\n{endpoint}"
+            f"[phone]\n{endpoint}\n#include pjsip_phones.conf\n"
         ),
+        "pjsip_phones.conf": "",
         "extensions.conf": "[general]\n[globals]\n"
         + "".join(f"#include {path.name}\n" for path in SUBROUTINES)
         + "#include extensions_test.conf\n",
         "extensions_test.conf": "[from-trunk]\nexten => _X!,1,Hangup(1)\n",
         "queues.conf": "[general]\n[support]\nstrategy = ringall\ntimeout = 5\nretry = 1\njoinempty = yes\n",
+        "voicemail.conf": "[general]\nformat = wav\nminsecs = 1\nmaxsilence = 0\n[default]\n100 = 1234,Desk\n",
         "musiconhold.conf": "[default]\nmode = files\ndirectory = /usr/share/asterisk/sounds/en\n",
         # Empty ones keep what Asterisk says of missing files out of the log.
         **{f"{name}.conf": "[general]\n" for name in ("ccss", "cel", "features", "queuerules", "udptl")},

@@ -42,12 +42,20 @@ class Release:
 
 FORKY = Release(name="forky", script="sid")
 BOOKWORM = Release(name="bookworm", script="bookworm")
-ASTERISK_RELEASES = {"22": FORKY}
+BULLSEYE = Release(name="bullseye", script="bullseye")
+ASTERISK_RELEASES = {"22": FORKY, "16": BULLSEYE}
+# Debian's package of 16 leaves app_voicemail to one of its own.
+ASTERISK_PACKAGES = {"22": "asterisk", "16": "asterisk asterisk-voicemail"}
 
 
 def asterisk(version: str = "22") -> str:
     """Return the image with that major version of Asterisk, building it first where it is missing."""
-    return _image(f"agi-sms/asterisk:{version}", "asterisk.Dockerfile", ASTERISK_RELEASES[version])
+    return _image(
+        f"agi-sms/asterisk:{version}",
+        "asterisk.Dockerfile",
+        ASTERISK_RELEASES[version],
+        arguments={"PACKAGES": ASTERISK_PACKAGES[version]},
+    )
 
 
 def sipp() -> str:
@@ -74,7 +82,7 @@ def peers() -> str:
 def main() -> None:
     """Build all images and print their names."""
     engine.require()
-    for image in (asterisk(), sipp(), peers(), gateway()):
+    for image in (*map(asterisk, ASTERISK_RELEASES), sipp(), peers(), gateway()):
         print(image)
 
 
@@ -87,10 +95,14 @@ def _image(
     release: Release,
     content: dict[str, bytes] | None = None,
     machine: collections.abc.Callable[[], dict[str, bytes]] = dict,
+    *,
+    arguments: dict[str, str] | None = None,
 ) -> str:
     """Return the tag of an image made of this content; machine files help to build it and are no part of it."""
     source = (DOCKER / dockerfile).read_bytes()
     digest = hashlib.sha256(source + release.name.encode())
+    for argument, value in sorted((arguments or {}).items()):
+        digest.update(f"\0{argument}={value}".encode())
     for path, data in sorted((content or {}).items()):
         digest.update(f"\0{path}\0{len(data)}\0".encode() + data)
     name, _, version = tag.partition(":")
@@ -112,8 +124,8 @@ def _image(
             "--build-arg",
             f"APT_OPTIONS={' '.join(host.apt_options())}",
         ]
-        # Docker itself keeps these out of an image's history; a proxy's address may hold a password.
-        for variable, value in host.proxies().items():
+        # Docker itself keeps a proxy out of an image's history; its address may hold a password.
+        for variable, value in {**(arguments or {}), **host.proxies()}.items():
             command += ["--build-arg", f"{variable}={value}"]
         command += ["--force-rm", "-t", exact, "-t", tag, "-"]
         steps.run(f"building the image {tag}", command, stdin=context)

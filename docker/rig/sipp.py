@@ -42,6 +42,7 @@ REFUSALS = (
     606,
 )
 FOREVER_MS = 600_000
+TONE = bytes((0x80, 0x9E, 0xFF, 0x1E, 0x00, 0x1E, 0x7F, 0x9E)) * 1000  # 1 kHz, one second of µ-law
 
 Privacy = typing.Literal["id", "anonymous"]
 
@@ -121,13 +122,16 @@ def place_async(
     hold: float = 2.0,
     hangup_after_ms: int | None = None,
     headers: dict[str, str] | None = None,
+    digits: str = "",
+    talk: bool = False,
     deadline: float = 30.0,
 ) -> Calls:
     """Place SIP calls to a number, and return at once.
 
     rate is in calls a second. hold is how many seconds the caller stays after the answer if nobody else hangs up;
     hangup_after_ms hangs up so many ms after the INVITE, or after the answer if that came first. raw_caller_name
-    goes between the quotes of the display name byte by byte. privacy "id" shows the number and asks for privacy,
+    goes between the quotes of the display name byte by byte. digits are pressed after the answer; talk sends a tone
+    from then on, where otherwise the caller is silent. privacy "id" shows the number and asks for privacy,
     "anonymous" hides it too; both send the number as P-Asserted-Identity, which only a trusted caller is believed.
     """
     host = asterisk_host(trusted)
@@ -151,6 +155,7 @@ def place_async(
             ),
             "PATIENCE": str(patience),
             "HOLD": str(max(stay, 1)),
+            "MEDIA": _media(digits, talk),
         },
     )
     sipp = sipp_process.Process(
@@ -171,6 +176,7 @@ def place_async(
         host=host,
         remote=f"{asterisk.host}:{asterisk.sip_port}",
         values={"caller": b'"' + name + b'" ' + shown if name else shown},
+        files={"voice.ulaw": TONE} if talk else {},
     )
     return Calls(sipp, deadline + 5)
 
@@ -189,6 +195,8 @@ def place(
     hold: float = 2.0,
     hangup_after_ms: int | None = None,
     headers: dict[str, str] | None = None,
+    digits: str = "",
+    talk: bool = False,
     deadline: float = 30.0,
 ) -> Result:
     """Place SIP calls and wait until they are over; the arguments are those of place_async()."""
@@ -205,6 +213,8 @@ def place(
         hold=hold,
         hangup_after_ms=hangup_after_ms,
         headers=headers,
+        digits=digits,
+        talk=talk,
         deadline=deadline,
     ).wait()
 
@@ -300,6 +310,12 @@ def asterisk_host(trusted: bool) -> str:
 def _quoted(name: str | None) -> bytes:
     """Return a display name as the inside of a SIP quoted string (RFC 3261, 25.1)."""
     return re.sub(r'(["\\])', r"\\\1", name or "").encode()
+
+
+def _media(digits: str, talk: bool) -> str:
+    """Return what the caller sends after the answer."""
+    pressed = sipp_process.part("digits.part.xml", {"DIGITS": digits}) if digits else ""
+    return pressed + (sipp_process.part("talk.part.xml", {}) if talk else "")
 
 
 def _ms(seconds: float) -> str:

@@ -35,6 +35,7 @@ class Process:
         host: str,
         remote: str | None = None,
         values: dict[str, bytes] | None = None,
+        files: dict[str, bytes] | None = None,
     ) -> None:
         self.directory = pathlib.Path(tempfile.mkdtemp(prefix="agi-sms-sipp-"))
         self.container = f"agi-sms-sipp-{uuid.uuid4().hex[:12]}"
@@ -42,6 +43,8 @@ class Process:
         # Process ids are small and alike in containers, so what sipp makes of them would repeat itself.
         run = uuid.uuid4().hex
         (self.directory / "scenario.xml").write_bytes(scenario.replace(b"%RUN%", run.encode()))
+        for name, content in (files or {}).items():
+            (self.directory / name).write_bytes(content)
         keys = []
         for name, value in (values or {}).items():
             (self.directory / name).write_bytes(value)

@@ -5,13 +5,12 @@ import collections.abc
 import pathlib
 import re
 import urllib.parse
-import uuid
 
 import pytest
 
 from rig import ami, ari, asterisk, errors, sipp
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.asterisk_versions("22", "16")]
 
 DIALPLAN = pathlib.Path(__file__).with_suffix(".conf").read_text()
 
@@ -51,7 +50,8 @@ def missed(pbx: asterisk.Asterisk) -> list[tuple[str, dict[str, bytes]]]:
     records = []
     for key, value in pbx.database("agi-sms").items():
         node, facts = parsed(value)
-        assert facts["visit"].decode() == key == str(uuid.UUID(key))
+        assert facts["visit"].decode() == key
+        assert re.fullmatch("[0-9.]+-[0-9]{16}-[0-9]{9}", key)
         records.append((node, facts))
     return records
 
@@ -239,11 +239,13 @@ def test_name_that_looks_like_an_offset_is_cut_and_nothing_else(asterisk: asteri
     [
         (b"x,recipients=+19005550100", b"x,recipients=+19005550100"),
         (b'"&:?)', b'"&:?)'),
-        (b"\xff\xfe", b"112"),  # Asterisk itself refuses such a dialled number; the extension is the next best
+        (b"\xff\xfe", b"112"),  # Asterisk 22 refuses such a dialled number, and the extension is the next best
     ],
     ids=repr,
 )
 def test_hostile_numbers(asterisk: asterisk.Asterisk, number: bytes, dialled: bytes) -> None:
+    if asterisk.version == "16":
+        dialled = number
     put(asterisk, "name", base64.b64encode(number).decode())
     call(asterisk, "112")
     facts = only(asterisk)[1]

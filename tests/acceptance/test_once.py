@@ -10,7 +10,7 @@ from tests.acceptance import lab as labs
 from tests.acceptance.flows import CALLER, DEPUTY, DESK
 from tests.acceptance.gateway import Gateway, wait_for
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.asterisk_versions("22", "16")]
 
 TO_DESK_AND_CALLER = {"recipients": DESK, "send_to_caller": True, "content": {"text": "hello"}}
 NODES = {

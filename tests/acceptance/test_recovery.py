@@ -16,7 +16,7 @@ from tests.acceptance import lab as labs
 from tests.acceptance.conftest import AsteriskFactory
 from tests.acceptance.gateway import wait_for
 
-pytestmark = pytest.mark.asterisk
+pytestmark = [pytest.mark.asterisk, pytest.mark.asterisk_versions("22", "16")]
 
 VISITS = 3  # of each call to 201 and 202
 

@@ -23,7 +23,8 @@ JSON = {"from": "json", "id": "$.id", "ref": None, "state": "$.s", "code": None,
 
 
 def provider(**changes: Any) -> http.HttpProvider:
-    raw = {"url": "http://127.0.0.1:1/", "receipts": {**PLAIN, **changes.pop("receipts", {})}, **changes}
+    own = {"receipts": {**PLAIN, **changes.pop("receipts", {})}, **changes}
+    raw = {"url": "http://127.0.0.1:1/", "answer": {"id": "$.id"}, **own}
     return http.HttpProvider("acme", http_settings.Settings.model_validate(raw), clock=lambda: subjects.NOW)
 
 

@@ -302,3 +302,9 @@ async def only(outbox: ports.Outbox, **conditions: Any) -> message.Message:
 async def statuses(outbox: ports.Outbox) -> list[str]:
     """Of all messages, oldest first."""
     return [str(one.status) for one in reversed(await outbox.history(ports.Query()))]
+
+
+async def again(outbox: ports.Outbox, query: ports.Query, who: str) -> int:
+    """A person has everything sent again that fits and may be."""
+    found = await outbox.history(query)
+    return await outbox.retry([one for one in found if one.status in message.RETRYABLE], who)

@@ -534,10 +534,11 @@ def test_cancel_and_retry_of_one_message(shell: Shell) -> None:
     [row] = shell.rows()
     assert shell("cancel", row["id"]).stdout == "1 message cancelled\n"
     assert [r["status"] for r in shell.rows()] == ["cancelled"]
-    assert "nothing to cancel" in shell("cancel", row["id"], code=NOT_DONE).stderr
-    assert shell("retry", row["id"]).stdout == "1 message scheduled again\n"
+    assert f"{row['id']} is cancelled: operator" in shell("cancel", row["id"], code=NOT_DONE).stderr
+    told = shell("retry", row["id"]).stdout
+    assert told == "1 message scheduled again\nthe gateway is not running: it goes out once it is (agi-sms run)\n"
     assert [r["status"] for r in shell.rows()] == ["scheduled"]
-    assert "nothing to retry" in shell("retry", row["id"], code=NOT_DONE).stderr
+    assert f"{row['id']} is scheduled; only" in shell("retry", row["id"], code=NOT_DONE).stderr
     assert shell("explain", row["id"]).stdout.count("(command line): ") == 2
 
 

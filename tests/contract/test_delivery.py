@@ -12,6 +12,7 @@ from agi_sms import delivery, errors, message, ports, retry, rounds
 from agi_sms.message import Reason, Status
 from agi_sms.outbox import sqlite
 from agi_sms.testing import FakeProvider
+from tests.contract import stores
 from tests.contract.sends import DEADLINE, HOUR, MINUTE, NOW, SECOND, Rig, Slow, held, rig, until
 
 __all__ = ["rig"]
@@ -112,8 +113,34 @@ async def test_one_that_hangs_holds_up_no_other(rig: Rig) -> None:
 # --- what providers say -----------------------------------------------------------------------------------------
 
 
+async def test_who_is_refused_by_one_is_handed_on_to_the_next(rig: Rig) -> None:
+    a, b = (FakeProvider(name, script=[message.Rejected(code="13")]) for name in "ab")
+    rig.start(a, b, FakeProvider("c"))
+    [one] = await rig.add(route=("a", "b", "c"))
+    _, tried = await rig.comes_to(one, Status.ACCEPTED)
+    assert tried == [("a", "rejected"), ("b", "rejected"), ("c", "accepted")]
+
+
+async def test_where_all_refuse_each_was_asked_once(rig: Rig) -> None:
+    rig.start(*(FakeProvider(name, script=[message.Rejected()]) for name in "ab"))
+    [one] = await rig.add(route=("a", "b"))
+    failed, tried = await rig.comes_to(one, Status.FAILED)
+    assert failed.reason is Reason.REJECTED
+    assert tried == [("a", "rejected"), ("b", "rejected")]
+
+
+async def test_who_refused_is_not_asked_again_while_the_next_is_down(rig: Rig) -> None:
+    a = FakeProvider("a", script=[message.Rejected()])
+    rig.start(a, FakeProvider("b", script=[message.ProviderDown()]))
+    [one] = await rig.add(route=("a", "b"))
+    await rig.comes_to(one, Status.SCHEDULED, attempts=2)
+    rig.turn(60 * SECOND)
+    _, tried = await rig.comes_to(one, Status.ACCEPTED)
+    assert tried == [("a", "rejected"), ("b", "provider_down"), ("b", "accepted")]
+
+
 async def test_what_is_refused_for_good_is_failed(rig: Rig) -> None:
-    rig.start(FakeProvider("a", script=[message.Rejected(code="13", detail="unknown subscriber")]), FakeProvider("b"))
+    rig.start(FakeProvider("a", script=[message.Final(code="13", detail="unknown subscriber")]), FakeProvider("b"))
     [one] = await rig.add(route=("a", "b"))
     failed, tried = await rig.comes_to(one, Status.FAILED)
     assert failed.reason is Reason.REJECTED
@@ -342,7 +369,7 @@ async def test_what_a_person_retries_is_sent_now(rig: Rig) -> None:
     rig.start(provider)
     [one] = await rig.add()
     await rig.comes_to(one, Status.FAILED)
-    assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     rig.turn(timedelta(0))
     await rig.comes_to(one, Status.ACCEPTED, attempts=2)
 

@@ -7,6 +7,7 @@ import pytest
 from agi_sms import delivery, message, node, ports
 from agi_sms.message import Reason, Status
 from agi_sms.testing import FakeProvider
+from tests.contract import stores
 from tests.contract.sends import HOUR, MINUTE, NOW, SECOND, Rig, held, rig, until
 
 __all__ = ["rig"]
@@ -221,7 +222,7 @@ async def test_what_had_no_route_gets_its_nodes_present_one(rig: Rig, verb: str)
     rig.start(first, second)
     one = await unrouted(rig)
     if verb == "retry":
-        assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+        assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     else:
         assert await rig.box.judge(one, ports.Verdict.RESEND, "ann")
     rig.turn(SECOND)
@@ -234,13 +235,13 @@ async def test_where_the_route_still_has_no_entry_it_is_held_again(rig: Rig) -> 
     rig.start(FakeProvider("a"))
     one = await unrouted(rig)
     for _ in range(2):
-        assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+        assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
         rig.turn(SECOND)
         found, _ = await rig.comes_to(one, Status.HELD)
         assert (found.reason, found.route) == (Reason.NO_ROUTE, ())
     rig.nodes = desk(POLISH)
     rig.providers["b"] = FakeProvider("b")
-    assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     rig.turn(SECOND)
     await rig.comes_to(one, Status.ACCEPTED)
 
@@ -248,10 +249,38 @@ async def test_where_the_route_still_has_no_entry_it_is_held_again(rig: Rig) -> 
 async def test_without_its_node_it_is_held_and_says_so(rig: Rig) -> None:
     rig.start(FakeProvider("a"))
     one = await unrouted(rig)
-    assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     rig.turn(SECOND)
     found, tried = await rig.comes_to(one, Status.HELD)
     assert (found.reason, tried) == (Reason.NODE_MISSING, [])
+
+
+@pytest.mark.parametrize("verb", ["retry", "resend"])
+async def test_what_no_provider_is_left_for_gets_its_nodes_present_route(rig: Rig, verb: str) -> None:
+    rig.nodes = desk(POLISH)
+    rig.start(FakeProvider("b"))
+    [one] = await rig.add(route=("gone",))
+    found, _ = await rig.comes_to(one, Status.HELD)
+    assert (found.reason, found.route) == (Reason.PROVIDER_MISSING, ("gone",))  # a person decides
+    if verb == "retry":
+        assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
+    else:
+        assert await rig.box.judge(one, ports.Verdict.RESEND, "ann")
+    rig.turn(SECOND)
+    sent, tried = await rig.comes_to(one, Status.ACCEPTED)
+    assert (sent.route, tried) == (("b", "a"), [("b", "accepted")])
+
+
+async def test_a_provider_that_came_back_gets_its_messages(rig: Rig) -> None:
+    rig.nodes = desk(POLISH)
+    rig.start(FakeProvider("b"))
+    [one] = await rig.add(route=("gone",))
+    await rig.comes_to(one, Status.HELD)
+    rig.providers["gone"] = FakeProvider("gone")
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
+    rig.turn(SECOND)
+    sent, _ = await rig.comes_to(one, Status.ACCEPTED)
+    assert sent.route == ("gone",)
 
 
 async def test_a_route_that_a_message_has_stays_its_own(rig: Rig) -> None:
@@ -260,7 +289,27 @@ async def test_a_route_that_a_message_has_stays_its_own(rig: Rig) -> None:
     rig.start(FakeProvider("a", script=[message.Rejected()]), FakeProvider("b"))
     [one] = await rig.add()
     await rig.comes_to(one, Status.FAILED)
-    assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     rig.turn(SECOND)
     sent, tried = await rig.comes_to(one, Status.ACCEPTED)
     assert (sent.route, tried) == (("a",), [("a", "rejected"), ("a", "accepted")])
+
+
+# --- what is said -------------------------------------------------------------------------------------------------
+
+
+async def test_a_failover_is_no_trouble_and_a_pause_is(rig: Rig, logged: list[Any]) -> None:
+    rig.start(
+        FakeProvider("a", script=[message.Retry(), message.Accepted()]), FakeProvider("b", script=[message.Retry()])
+    )
+    [one] = await rig.add(route=("a", "b"))
+    await rig.comes_to(one, Status.SCHEDULED, attempts=2)
+    first, second = lines(logged, "SMS handed on to the next provider", "SMS not sent yet")
+    assert (first["event"], first["log_level"], first["next_provider"]) == (
+        "SMS handed on to the next provider",
+        "info",
+        "b",
+    )
+    assert "again_at" not in first
+    assert (second["event"], second["log_level"]) == ("SMS not sent yet", "warning")
+    assert second["again_at"]

@@ -14,6 +14,7 @@ from agi_sms.message import Reason, Status
 from agi_sms.node import OnError
 from agi_sms.ports import ContentState
 from agi_sms.testing import FakeProvider, FakeSource
+from tests.contract import stores
 from tests.contract.fetches import (
     BANK,
     DEADLINE,
@@ -275,7 +276,7 @@ async def test_what_a_person_retries_is_asked_again(rig: Rig) -> None:
     rig.start(FakeSource(SHOP, script=[REFUSED]))
     one = await rig.arrive()
     await rig.comes_to(one, Status.HELD)
-    assert await rig.box.retry(ports.Query(message_id=one), "ann") == 1
+    assert await stores.again(rig.box, ports.Query(message_id=one), "ann") == 1
     rig.turn(timedelta(0))
     await rig.comes_to(one, Status.SCHEDULED)
 

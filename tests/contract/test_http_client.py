@@ -1,12 +1,16 @@
-"""What a peer may not do to the HTTP client: answer what nobody asked, or go on with interim answers for ever."""
+"""What a peer may not do to the HTTP client: answer what nobody asked, go on for ever, or take all its time."""
 
 import asyncio
 import contextlib
+import tempfile
 from datetime import timedelta
+from pathlib import Path
 
+import pytest
 import yarl
+from aiohttp import client_proto
 
-from agi_sms import http_body, http_client
+from agi_sms import http_body, http_client, turns
 from tests.contract import peer
 
 TIMEOUT = timedelta(seconds=10)
@@ -79,3 +83,88 @@ async def test_a_few_interim_answers_are_skipped() -> None:
             await client.close()
     assert isinstance(answer, http_body.Raw)
     assert answer.body == b"Hello"
+
+
+# --- what costs much to read --------------------------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+COSTLY = {
+    "chunks of one byte": (HEAD, b"1\r\nx\r\n" * 10_000),
+    "words behind a chunk's size": (HEAD + b"1;", b"x" * 60_000),
+    "a great answer": (b"HTTP/1.1 200 OK\r\n\r\n", b"x" * 60_000),
+    "a great head, and no length": (
+        b"HTTP/1.1 200 OK\r\n" + b"".join(b"X-%d: %s\r\n" % (at, b"x" * 7000) for at in range(25)) + b"\r\n",
+        b"x" * 60_000,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", COSTLY)
+async def test_of_what_a_peer_sends_one_piece_is_taken_in_a_turn(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten connections at once, each without an end: whoever else the event loop serves has turns in between."""
+    beginning, more = COSTLY[name]
+
+    async def forever(_: peer.Request, writer: asyncio.StreamWriter) -> bool:
+        writer.write(beginning)
+        while not writer.is_closing():
+            writer.write(more)
+            await writer.drain()
+        return False
+
+    monkeypatch.setattr(turns, "_SHARE", 0.0)
+    loop, turn, going = asyncio.get_running_loop(), 0, True
+    taken: list[tuple[int, int]] = []
+    plain = client_proto.ResponseHandler.data_received
+
+    def count() -> None:
+        nonlocal turn
+        turn += 1
+        if going:
+            loop.call_soon(count)
+
+    def data_received(handler: client_proto.ResponseHandler, data: bytes) -> None:
+        if data:
+            taken.append((turn, len(data)))
+        plain(handler, data)
+
+    monkeypatch.setattr(client_proto.ResponseHandler, "data_received", data_received)
+    count()
+    most = 64 * 1024
+    async with peer.running(forever) as other:
+        client = http_client.Client()
+        try:
+            answers = await asyncio.gather(
+                *(client.exchange(question(other.url), timeout=6 * TIMEOUT, most=most) for _ in range(10))
+            )
+        finally:
+            going = False
+            await client.close()
+    assert len({number for number, _ in taken}) == len(taken)
+    assert max(size for _, size in taken) <= turns.PIECE
+    assert sum(size for _, size in taken) <= 10 * (http_client._HEAD + 2 * most)
+    for answer in answers:
+        if isinstance(answer, http_body.Raw):
+            assert not answer.whole
+        else:
+            assert (answer.written, answer.code) == (True, "broken")
+
+
+@pytest.mark.parametrize("tls", [False, True])
+@pytest.mark.parametrize("size", [1, 7, 1000, 70_000])
+async def test_an_answer_in_pieces_arrives_whole_though_the_connection_ends_behind_it(size: int, tls: bool) -> None:
+    body = bytes(range(256)) * (20 if size == 1 else 1000)
+    pieces = [body[at : at + size] for at in range(0, len(body), size)]
+    chunks = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+    plain = b"HTTP/1.1 200 OK\r\n\r\n" + body  # until the end of the connection
+    with tempfile.NamedTemporaryFile("w", suffix=".pem") as ca:
+        ca.write(peer.CERTIFICATE)
+        ca.flush()
+        for answer in (HEAD + chunks, plain):
+            async with peer.running(peer.raw(answer), tls=tls) as other:
+                client = http_client.Client(ca_file=Path(ca.name) if tls else None)
+                try:
+                    found = await client.exchange(question(other.url), timeout=6 * TIMEOUT, most=len(body))
+                finally:
+                    await client.close()
+            assert isinstance(found, http_body.Raw), found
+            assert (found.body, found.whole) == (body, True)

@@ -82,6 +82,7 @@ async def test_everything_that_was_stored_comes_back(outbox_factory: stores.Stor
         created_at=visit.arrived_at,
         due_at=clock(),
         expires_at=clock() + 24 * HOUR,
+        first_due_at=clock(),
     )
     assert [(one.recipient, one.reason, one.text) for one in story.siblings] == [("anonymous", R.CALLER_INVALID, None)]
     await again.close()

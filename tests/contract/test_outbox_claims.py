@@ -115,7 +115,7 @@ async def test_the_provider_of_a_message(outbox_factory: stores.Store, outbox: p
     assert await outbox.finish(lease, attempt, message.Uncertain(), doubt)
     await outbox.settle(await claim("c"), ports.Decision(status=S.HELD, reason=R.UNANSWERED))
     assert (await only(outbox)).provider == "c"
-    assert await outbox.retry(ports.Query(message_id=name), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=name), "ann") == 1
     await claim("a")  # from the beginning of its route
 
 

@@ -293,7 +293,7 @@ async def test_a_job_that_kills_the_process_does_not_do_so_for_ever(
     told = await content(outbox, held[0].id)
     assert told is not None
     assert (told.state, told.tries, told.reason) == (State.HELD, 0, R.POISON)
-    assert await outbox.retry(ports.Query(message_id=held[0].id), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=held[0].id), "ann") == 1
     assert (await claim_job(outbox)).visit.id == "v1"
 
 

@@ -92,7 +92,7 @@ async def test_a_person_has_the_question_repeated(outbox_factory: stores.Store, 
     await ask(outbox, "v1", clock, nameless(clock))
     assert await outbox.resolve(await claim_job(outbox), unanswered(S.HELD, reason=R.CONTENT_TIMEOUT))
     clock.advance(30 * HOUR)  # beyond its age
-    assert await outbox.retry(ports.Query(), "ann") == 1
+    assert await stores.again(outbox, ports.Query(), "ann") == 1
     job = await claim_job(outbox)
     arrived = job.visit.arrived_at
     late = named(clock, "+1", due_at=arrived, expires_at=arrived + 24 * HOUR)
@@ -108,7 +108,7 @@ async def test_what_a_person_retries_is_not_too_old_for_a_delay_of_the_answers(
     await ask(outbox, "v1", clock)
     assert await outbox.resolve(await claim_job(outbox), unanswered(S.HELD, reason=R.CONTENT_TIMEOUT))
     clock.advance(30 * HOUR)
-    assert await outbox.retry(ports.Query(), "ann") == 1
+    assert await stores.again(outbox, ports.Query(), "ann") == 1
     job = await claim_job(outbox)
     assert await outbox.resolve(job, answered(due_at=job.visit.arrived_at + 5 * MINUTE))
     assert len(await stores.claim(outbox, 9, MINUTE)) == 1

@@ -58,7 +58,7 @@ async def test_a_database_of_the_first_version(path: Path, monkeypatch: pytest.M
             )
     outbox = await opened(path)
     assert await statuses(outbox) == ["held"]
-    assert await outbox.retry(ports.Query(), "ann") == 1
+    assert await stores.again(outbox, ports.Query(), "ann") == 1
     assert (await claim_job(outbox)).activation_id == "a1"
     await ask(outbox, "v2", CLOCK)
     assert (await claim_job(outbox)).visit.id == "v2"

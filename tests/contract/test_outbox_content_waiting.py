@@ -85,7 +85,7 @@ async def test_a_retry_asks_anew(outbox_factory: stores.Store, outbox: ports.Out
     assert await outbox.postpone(await claim_job(outbox), TIMEOUT, clock())
     assert await outbox.resolve(await claim_job(outbox), unanswered(S.HELD, code="503", detail="down", excerpt="x"))
     clock.advance(10 * HOUR)
-    assert await outbox.retry(ports.Query(message_id=made.message_id), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=made.message_id), "ann") == 1
     got = await only(outbox)
     assert (got.status, got.reason, got.due_at, got.expires_at) == (S.WAITING, None, clock(), clock() + 24 * HOUR)
     assert await content(outbox, made.message_id) == ports.ContentStory(
@@ -97,7 +97,7 @@ async def test_a_retry_asks_anew(outbox_factory: stores.Store, outbox: ports.Out
     assert await statuses(outbox) == ["scheduled"]
     [lease] = await stores.claim(outbox, 1, MINUTE)
     assert await outbox.settle(lease, ports.Decision(status=S.FAILED))
-    assert await outbox.retry(ports.Query(), "ann") == 1
+    assert await stores.again(outbox, ports.Query(), "ann") == 1
     assert await statuses(outbox) == ["scheduled"]  # it has its text
     assert await claim_jobs(outbox) == ()
 
@@ -107,7 +107,7 @@ async def test_a_retry_brings_a_postponed_job_forward(outbox_factory: stores.Sto
     one, _ = (await ask(outbox, "v1", clock, waiting(clock, "+1"), waiting(clock, "+2"))).messages
     await outbox.cancel(ports.Query(message_id=one.message_id), "ann")
     assert await outbox.postpone(await claim_job(outbox), TIMEOUT, clock() + HOUR)
-    await outbox.retry(ports.Query(message_id=one.message_id), "ann")
+    await stores.again(outbox, ports.Query(message_id=one.message_id), "ann")
     job = await claim_job(outbox)
     assert job.tries == 0
     await outbox.resolve(job, answered())
@@ -119,7 +119,7 @@ async def test_a_retry_where_there_never_was_a_job(outbox_factory: stores.Store,
     held = waiting(clock, status=S.HELD, reason=R.BAD_ARGUMENT)
     [made] = (await outbox.admit(activation("v1", clock, node="orders"), [held])).messages
     assert await content(outbox, made.message_id) is None
-    assert await outbox.retry(ports.Query(), "ann") == 1
+    assert await stores.again(outbox, ports.Query(), "ann") == 1
     found = await outbox.claim_content(hosts={"orders": "shop"}, free={"shop": 1}, lease=MINUTE)
     assert await outbox.resolve(found.jobs[0], answered())
     assert await statuses(outbox) == ["scheduled"]
@@ -132,7 +132,7 @@ async def test_a_retry_while_the_source_is_being_asked_has_that_answer(
     one, _ = (await ask(outbox, "v1", clock, waiting(clock, "+1"), waiting(clock, "+2"))).messages
     await outbox.cancel(ports.Query(message_id=one.message_id), "ann")
     job = await claim_job(outbox)
-    await outbox.retry(ports.Query(message_id=one.message_id), "ann")
+    await stores.again(outbox, ports.Query(message_id=one.message_id), "ann")
     assert await claim_jobs(outbox) == ()
     assert await outbox.resolve(job, answered())
     assert await statuses(outbox) == ["scheduled", "scheduled"]
@@ -147,7 +147,7 @@ async def test_a_retry_after_the_lease_ran_out_asks_anew(outbox_factory: stores.
         clock.advance(MINUTE)
     lost = await claim_job(outbox)
     clock.advance(MINUTE)  # one more claim, and it would be held
-    await outbox.retry(ports.Query(message_id=one.message_id), "ann")
+    await stores.again(outbox, ports.Query(message_id=one.message_id), "ann")
     told = await content(outbox, two.message_id)
     assert told is not None
     assert (told.state, told.next_at) == (State.OPEN, clock())
@@ -164,7 +164,7 @@ async def test_a_second_answer_changes_no_text_and_doubles_nobody(
     await outbox.cancel(ports.Query(message_id=one.message_id), "ann")
     more = tuple(draft(clock, name, source=message.Source.API, text="first") for name in ("+1", "+3"))
     assert await outbox.resolve(await claim_job(outbox), answered("first", more=more))
-    await outbox.retry(ports.Query(message_id=one.message_id), "ann")
+    await stores.again(outbox, ports.Query(message_id=one.message_id), "ann")
     more = tuple(draft(clock, name, source=message.Source.API, text="second") for name in ("+2", "+3", "+4"))
     assert await outbox.resolve(await claim_job(outbox), answered("second", more=more))
     found = await outbox.history(ports.Query())

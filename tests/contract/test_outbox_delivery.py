@@ -183,7 +183,7 @@ async def test_a_message_that_kills_the_process_does_not_do_so_for_ever(
         clock.advance(MINUTE)
     assert await stores.claim(outbox, 1, MINUTE) == []
     assert ((held := await only(outbox)).status, held.reason) == (S.HELD, R.POISON)
-    assert await outbox.retry(ports.Query(message_id=held.id), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=held.id), "ann") == 1
     assert (await claim_one(outbox)).message.claims == 1
 
 

@@ -58,7 +58,7 @@ async def test_cancel_and_retry(outbox_factory: stores.Store, outbox: ports.Outb
     assert (await only(outbox, message_id=made[1])).reason is R.OPERATOR
     assert await stores.claim(outbox, 9, HOUR) == []
     clock.advance(10 * HOUR)
-    assert await outbox.retry(ports.Query(message_id=made[1]), "bob") == 1
+    assert await stores.again(outbox, ports.Query(message_id=made[1]), "bob") == 1
     again = await only(outbox, message_id=made[1])
     assert (again.status, again.reason, again.due_at) == (S.SCHEDULED, None, clock())
     assert again.expires_at == clock() + 24 * HOUR
@@ -82,5 +82,5 @@ async def test_a_retry_by_a_person_starts_the_count_of_attempts_anew(
         decision = ports.Decision(status=S.FAILED, reason=R.GAVE_UP)
         assert await outbox.finish(lease, attempt, message.Retry(), decision)
         assert (await only(outbox)).attempts == 1
-        assert await outbox.retry(ports.Query(message_id=made.message_id), "ann") == 1
+        assert await stores.again(outbox, ports.Query(message_id=made.message_id), "ann") == 1
     assert [one.n for one in (await story(outbox, made.message_id)).attempts] == [1, 2]

@@ -122,7 +122,7 @@ async def test_when_a_receipt_is_overdue(outbox_factory: stores.Store, outbox: p
     await outbox.receive("main", [receipt("x0"), receipt("x1", S.FAILED)])
     assert await overdue() == [False] * 4
     assert {one.receipt_due_at for one in await outbox.history(ports.Query())} == {None}
-    assert await outbox.retry(ports.Query(message_id=second.id), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=second.id), "ann") == 1
     lease = await claim_one(outbox)
     again = ports.Decision(status=S.UNCERTAIN, reason=R.UNANSWERED)
     attempt = await begun(outbox, lease)

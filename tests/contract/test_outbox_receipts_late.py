@@ -20,7 +20,7 @@ async def test_late_news_of_what_a_person_retried(
     clock = outbox_factory.clock
     await admit(outbox, "v1", clock)
     name = await attempted(outbox, message.Uncertain(), "first", due_at=clock() + HOUR)
-    assert await outbox.retry(ports.Query(message_id=name), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=name), "ann") == 1
     if begin:
         await attempted(outbox, message.Accepted(ids=("x2",)), "second")
     before = await only(outbox)
@@ -37,7 +37,7 @@ async def test_late_delivery_of_what_a_person_retried(
     clock = outbox_factory.clock
     await admit(outbox, "v1", clock)
     name = await attempted(outbox, message.Uncertain(), "first", due_at=clock() + HOUR)
-    assert await outbox.retry(ports.Query(message_id=name), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=name), "ann") == 1
     if begin:
         await attempted(outbox, message.Accepted(ids=("x2",)), "second")
     await outbox.receive("first", [receipt(ref=name)])
@@ -53,7 +53,7 @@ async def test_the_next_attempt_may_end_in_the_same_words(outbox_factory: stores
     name = await sent(outbox, "v1", clock)
     failed = receipt(state=S.FAILED, ref=name)
     assert await received(outbox, failed, failed) == (1, 1, 0)
-    assert await outbox.retry(ports.Query(message_id=name), "ann") == 1
+    assert await stores.again(outbox, ports.Query(message_id=name), "ann") == 1
     await attempted(outbox, message.Accepted())
     assert await statuses(outbox) == ["accepted"]
     assert await received(outbox, failed, failed) == (1, 1, 0)

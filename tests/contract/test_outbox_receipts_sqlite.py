@@ -1,6 +1,8 @@
 """What only the SQLite outbox has of receipts: query plans, the bounds of the table, and databases from before it."""
 
 import re
+import sqlite3
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -25,13 +27,22 @@ STATEMENTS = {
     "tried": "attempts",
     "settle_message": "messages",
     "one": "messages",
-    "count_unmatched": "meta",
-    "unmatched": "meta",
+    "count_unmatched": "",
+    "unmatched": "unmatched",
     "forget_receipts": "receipts_old",
+    "drop_receipts": "receipts_oldest",
+    "drop_oldest": "receipts_unmatched",
+    "laid_by": "receipts_unmatched",
     "receipts_of": "receipts_attempt",
-    "kept_early": "sqlite_autoindex_receipts_2",
+    "repeated": "sqlite_autoindex_receipts_2",
     "came_again": "sqlite_autoindex_receipts_2",
+    "hearing": "attempts",
+    "segments": "submissions",
+    "count_receipts": "attempts",
+    "set_delivered": "submissions",
+    "none_delivered": "submissions",
 }
+FOR_PEOPLE = {"last_receipt", "nobodys"}  # asked beside the writer, when somebody looks
 
 
 @pytest.fixture
@@ -39,22 +50,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "outbox.db"
 
 
-def unmatched(path: Path) -> tuple[int, int]:
+def unmatched(path: Path, provider: str = "main") -> tuple[int, int]:
     """As counted, and as it is."""
+    facts = {"provider": provider}
     with stores.connection(path) as raw:
-        counted = raw.execute(SQL["unmatched"]).fetchone()["n"]
-        return counted, raw.execute("SELECT count(*) FROM receipts WHERE attempt_id IS NULL").fetchone()[0]
+        counted = raw.execute(SQL["unmatched"], facts).fetchone()
+        found = raw.execute("SELECT count(*) FROM receipts WHERE attempt_id IS NULL AND provider = :provider", facts)
+        return 0 if counted is None else counted["n"], found.fetchone()[0]
 
 
 async def test_no_statement_reads_a_whole_table(path: Path) -> None:
-    assert set(STATEMENTS) == {name for name in SQL if "receipts" in SQL[name] or name in STATEMENTS}
+    assert set(STATEMENTS) == {name for name in SQL if "receipts" in SQL[name] or name in STATEMENTS} - FOR_PEOPLE
     await (await opened(path)).close()
     with stores.connection(path) as raw:
         for name, index in STATEMENTS.items():
             steps = plan(raw, SQL[name])
             assert index in steps, (name, steps)
             assert not re.search(r"^SCAN (?!CONSTANT ROW)", steps, re.MULTILINE), (name, steps)
-            if name != "attempt_by_ref":  # which sorts the attempts of one message
+            # which sort the attempts of one message, and the early receipts of one id
+            if name not in ("attempt_by_ref", "match_receipts"):
                 assert "TEMP B-TREE" not in steps, (name, steps)
 
 
@@ -71,6 +85,22 @@ async def test_those_that_are_nobodys_are_bounded(path: Path, monkeypatch: pytes
         kept = [row[0] for row in raw.execute("SELECT provider_id FROM receipts WHERE attempt_id IS NULL ORDER BY id")]
         assert kept == [f"b{number}" for number in range(15, 25)]  # the oldest went
         assert raw.execute("SELECT count(*) FROM receipts").fetchone()[0] == 40
+    await outbox.close()
+
+
+async def test_a_provider_pushes_out_its_own_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(receipts, "MOST_UNMATCHED", 10)
+    outbox = await opened(path)
+    await admit(outbox, "v1", CLOCK)
+    lease = await claim_one(outbox)
+    attempt = await outbox.begin(lease, "good")
+    assert attempt is not None
+    await outbox.receive("good", [receipt("early")])
+    await outbox.receive("bad", [receipt(f"a{number}") for number in range(50)])
+    assert (unmatched(path, "good"), unmatched(path, "bad")) == ((1, 1), (10, 10))
+    await outbox.finish(lease, attempt, message.Accepted(ids=("early",)), ports.Decision(status=S.ACCEPTED))
+    assert await statuses(outbox) == ["delivered"]
+    assert (unmatched(path, "good"), unmatched(path, "bad")) == ((0, 0), (10, 10))
     await outbox.close()
 
 
@@ -113,7 +143,7 @@ async def test_matching_counts_too(path: Path) -> None:
 async def test_a_transaction_that_fails_counts_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     outbox = await opened(path)
     with monkeypatch.context() as patch:
-        patch.setattr(receipts, "_bound", lambda raw: raw.execute("SELECT * FROM nowhere"))
+        patch.setattr(receipts, "_bound", lambda raw, provider: raw.execute("SELECT * FROM nowhere"))
         with pytest.raises(Exception, match="nowhere"):
             await outbox.receive("main", [receipt("y")])
     assert unmatched(path) == (0, 0)
@@ -122,28 +152,40 @@ async def test_a_transaction_that_fails_counts_nothing(path: Path, monkeypatch: 
     await outbox.close()
 
 
-def steps_of(path: Path, told: ports.Receipt) -> int:
-    """How many steps of SQLite's machine it takes to receive this."""
-    steps = 0
+def steps(raw: sqlite3.Connection, work: Callable[[], object]) -> int:
+    """How many steps of SQLite's machine that takes, which do not depend on the computer."""
+    count = 0
 
-    def count() -> int:
-        nonlocal steps
-        steps += 1
+    def one_more() -> int:
+        nonlocal count
+        count += 1
         return 0
 
+    raw.set_progress_handler(one_more, 1)
+    try:
+        work()
+    finally:
+        raw.set_progress_handler(None, 1)
+    return count
+
+
+def taken(raw: sqlite3.Connection, *told: ports.Receipt) -> ports.Received:
+    return receipts.receive(raw, keys=rows.Keys(b"k" * 32), now=CLOCK(), provider="main", receipts=told)
+
+
+def steps_of(path: Path, told: ports.Receipt) -> int:
+    """Of receiving this; it is taken back."""
     with stores.connection(path) as raw:
         raw.execute("BEGIN IMMEDIATE")
-        raw.set_progress_handler(count, 1)
-        found = receipts.receive(raw, keys=rows.Keys(b"k" * 32), now=CLOCK(), provider="main", receipts=[told])
-        raw.set_progress_handler(None, 1)
+        found: list[ports.Received] = []
+        count = steps(raw, lambda: found.append(taken(raw, told)))
         raw.execute("ROLLBACK")
-    assert found.new == 1
-    return steps
+    assert found[0].new == 1
+    return count
 
 
 @pytest.mark.parametrize("told", [receipt("x1"), receipt("strange"), receipt(ref="strange")])
 async def test_a_receipt_costs_as_much_among_many(path: Path, told: ports.Receipt) -> None:
-    """Counted in steps, which do not depend on the machine."""
     outbox = await opened(path)
     await sent(outbox, "v1", CLOCK, "x1")
     other = await sent(outbox, "v2", CLOCK)
@@ -153,13 +195,83 @@ async def test_a_receipt_costs_as_much_among_many(path: Path, told: ports.Receip
         raw.execute("BEGIN")
         names = "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < 20000) INSERT INTO"
         raw.execute(
-            f"{names} receipts SELECT 'r' || i, 'main', 'y' || i, '', 'delivered', '', '', '', 0, NULL, 'f' || i FROM n"
+            f"{names} receipts (id, provider, provider_id, ref, state, code, detail, raw, received_at, fingerprint)"
+            " SELECT 'r' || i, 'main', 'y' || i, '', 'delivered', '', '', '', 0, 'f' || i FROM n"
         )
         raw.execute(
-            f"{names} submissions SELECT t.id, i, 'main', 'z' || i FROM attempts t, n WHERE message_id = '{other}'"
+            f"{names} submissions (attempt_id, segment, provider, provider_id)"
+            f" SELECT t.id, i, 'main', 'z' || i FROM attempts t, n WHERE message_id = '{other}'"
         )
         raw.execute("COMMIT")
     assert steps_of(path, told) < few * 1.2
+
+
+@pytest.mark.parametrize("whose", ["x1", "nobodys"])
+@pytest.mark.parametrize("state", [S.ACCEPTED, S.DELIVERED, S.FAILED])
+async def test_the_ten_thousandth_receipt_costs_what_the_tenth_does(path: Path, whose: str, state: S) -> None:
+    """Of one message, or of nobody and with one id; each with another code."""
+    outbox = await opened(path)
+    await sent(outbox, "v1", CLOCK, "x1", "x2")
+    await outbox.close()
+    costs = []
+    with stores.connection(path) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+        for number in range(10_000):
+            told = receipt(whose, state, code=str(number))
+            if number % 100 == 9 or number == 9_999:
+                costs.append(steps(raw, lambda told=told: taken(raw, told)))  # type: ignore[misc]  # lambda default
+            else:
+                taken(raw, told)
+        raw.execute("COMMIT")
+        assert raw.execute("SELECT count(*) FROM receipts").fetchone()[0] <= receipts.MOST_KEPT
+    assert max(costs) < costs[0] * 1.5, costs
+    if whose == "nobodys":
+        assert unmatched(path) == (receipts.MOST_OF_ID,) * 2
+
+
+async def test_an_answer_takes_a_bounded_number_of_early_receipts(path: Path) -> None:
+    """And last words first, though there were a hundred thousand before."""
+    outbox = await opened(path)
+    await admit(outbox, "v1", CLOCK)
+    lease = await claim_one(outbox)
+    attempt = await outbox.begin(lease, "main")
+    assert attempt is not None
+    await outbox.receive("main", [receipt("x1")])
+    await outbox.close()
+    with stores.connection(path) as raw:
+        raw.execute("BEGIN IMMEDIATE")
+        raw.execute(
+            "WITH RECURSIVE n (i) AS (SELECT 2 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) INSERT INTO"
+            " receipts (id, provider, provider_id, ref, state, code, detail, raw, received_at, fingerprint, n)"
+            " SELECT 'r' || i, 'main', 'x1', '', 'accepted', '', '', '', 9e15, 'f' || i, i FROM n"
+        )  # as an earlier version would have kept them
+        raw.execute("COMMIT")
+        raw.execute("BEGIN IMMEDIATE")
+        receipts.match(raw, attempt_id=attempt, provider="main", provider_ids={"x1"})
+        counted = raw.execute("SELECT receipts FROM attempts").fetchone()[0]
+        found = raw.execute("SELECT count(*), sum(state = 'delivered') FROM receipts WHERE attempt_id IS NOT NULL")
+        assert (counted, *found.fetchone()) == (receipts.MOST_KEPT, receipts.MOST_KEPT, 1)
+        weighing = steps(raw, lambda: receipts.weigh(raw, attempt, answered=True))
+        assert weighing < 50 * receipts.MOST_KEPT
+        assert raw.execute("SELECT verdict FROM attempts").fetchone()[0] == "delivered"
+        raw.execute("ROLLBACK")
+
+
+async def test_a_transaction_reads_an_attempt_once(path: Path) -> None:
+    """However many of its receipts there are in it."""
+    outbox = await opened(path)
+    await sent(outbox, "v1", CLOCK, "x1", "x2")
+    await outbox.close()
+    with stores.connection(path) as raw:
+        ran: list[str] = []
+        raw.set_trace_callback(ran.append)
+        raw.execute("BEGIN IMMEDIATE")
+        taken(raw, *[receipt("x1", S.ACCEPTED, code=str(number)) for number in range(receipts.CHUNK)])
+        raw.set_trace_callback(None)
+        for name in ("hearing", "segments", "set_verdict", "count_receipts", "standing", "tried"):
+            assert len([one for one in ran if one.startswith(SQL[name].split(":")[0])]) == 1, name
+        assert not [one for one in ran if one.startswith(SQL["told"].split(":")[0])]
+        raw.execute("ROLLBACK")
 
 
 async def test_a_database_of_the_second_version(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

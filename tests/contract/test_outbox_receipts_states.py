@@ -26,7 +26,11 @@ OUTCOMES: dict[str, message.Outcome | None] = {
     "half": message.Uncertain(),  # of its segments
     "crash": None,
 }
-UNKNOWN = {"retry": S.SCHEDULED, "provider_down": S.SCHEDULED}  # else in doubt
+REFUSED: dict[str, tuple[S, R | None]] = {  # only that the phone has it changes these
+    "rejected": (S.FAILED, R.REJECTED),
+    "retry": (S.SCHEDULED, None),
+    "provider_down": (S.SCHEDULED, None),
+}
 
 
 # --- one attempt: the end is a function of what was said, whatever the order -------------------------------------
@@ -45,20 +49,18 @@ class World:
     def end(self) -> tuple[S, R | None]:
         """By the set of receipts alone."""
         heard = [one for one in self.receipts if one.ref or one.provider_id in self.ids]
-        half, refused = self.answer == "half", self.answer == "rejected"
+        half, refused = self.answer == "half", self.answer in REFUSED
         said = {(one.provider_id if len(self.ids) > 1 or half else "", one.state) for one in heard}
         each = self.ids and {(name, S.DELIVERED) for name in self.ids} <= said
         all_of_it = ("", S.DELIVERED) in said or (each and not half)
-        if any(state is S.FAILED for _, state in said):
-            return S.FAILED, R.REJECTED if refused else R.UNDELIVERED
+        if any(state is S.FAILED for _, state in said) and not refused:
+            return S.FAILED, R.UNDELIVERED
         if all_of_it:
             return S.DELIVERED, None
         if refused:
-            return S.FAILED, R.REJECTED
+            return REFUSED[self.answer]
         if ("", S.ACCEPTED) in said or (said and not half) or self.answer == "accepted":
             return S.ACCEPTED, None
-        if self.answer in UNKNOWN:
-            return UNKNOWN[self.answer], None
         return S.UNCERTAIN, R.CRASHED if self.answer == "crash" else R.UNANSWERED
 
 
@@ -252,7 +254,7 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
         """Whether its receipts changed a message that was this, as they should."""
         story = self.run(stores.story(self.outbox, name))
         ours = story.attempts[self.started.get(name, 0) :]
-        alive = [one for one in ours if one.verdict or one.outcome not in ("retry", "provider_down", "rejected")]
+        alive = [one for one in ours if one.outcome not in REFUSED]
         expected: tuple[S, R | None] = (was, reason)
         if S.DELIVERED in [one.verdict for one in story.attempts]:
             expected = (S.DELIVERED, None)
@@ -320,6 +322,10 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
     def fits(self, attempt: ports.Attempt) -> None:
         """Its last word stays, and there is a receipt that said so."""
         said = {one.receipt.state for one in attempt.receipts}
+        if attempt.outcome in REFUSED:
+            # what was believed while it was in doubt stays, where the answer came late
+            assert attempt.verdict in (ENDS if S.DELIVERED in said else (None, S.ACCEPTED, S.FAILED))
+            return
         half = attempt.outcome == "uncertain" and bool(attempt.provider_ids)
         some = len(set(attempt.provider_ids)) > 1 and S.DELIVERED in said  # of its segments, maybe not all
         unnamed = {one.receipt.state for one in attempt.receipts if not one.receipt.provider_id}

@@ -24,7 +24,7 @@ SQL = queries.load("sqlite")
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    return tmp_path / "var" / "lib" / "outbox.db"
+    return tmp_path / "lib" / "outbox.db"
 
 
 async def opened(path: Path, *, owner: bool = False, patience: timedelta = MINUTE) -> SqliteOutbox:
@@ -315,8 +315,8 @@ async def test_history_uses_an_index(path: Path, query: ports.Query, index: str)
 
 
 def test_every_statement_is_sound(path: Path) -> None:
-    parts = {"columns", "taken", "newest_first", "by_quarter"} | {name for name in SQL if name.startswith("if_")}
-    whole = set(SQL) - parts
+    parts = {"columns", "taken", "doubted", "maybe_taken", "newest_first", "by_quarter"}
+    whole = {name for name in SQL if name not in parts and not name.startswith("if_")}
     raw = sqlite3.connect(":memory:")
     for _, script in queries.migrations():
         raw.executescript(script)

@@ -3,7 +3,9 @@
 import asyncio
 import tempfile
 from collections.abc import Coroutine, Sequence
+from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -179,7 +181,7 @@ class OutboxMachine(RuleBasedStateMachine):
         was = self.held[name].status_before if name in self.held else before.message.status
         expected = was if name in self.attempts else self.settled(after, was, attempt, status)
         if name in self.attempts or expected is was:
-            assert after.message == before.message
+            assert replace(after.message, maybe_taken=before.message.maybe_taken) == before.message
             return
         assert got is expected
         self.frozen.pop(name, None)
@@ -194,7 +196,7 @@ class OutboxMachine(RuleBasedStateMachine):
     def settled(story: ports.Story, was: S, attempt: str | None, decided: S) -> S:
         """What a message is that was this, now that it is known what one of its attempts in doubt came to."""
         ours = story.attempts[len(story.attempts) - story.message.attempts :]
-        alive = [one for one in ours if one.verdict or one.outcome in ("accepted", "uncertain")]
+        alive = [one for one in ours if one.outcome in ("accepted", "uncertain")]
         if S.DELIVERED in [one.verdict for one in story.attempts]:
             return S.DELIVERED
         if was in (S.UNCERTAIN, S.HELD) and not alive and attempt in [one.id for one in ours]:
@@ -215,7 +217,8 @@ class OutboxMachine(RuleBasedStateMachine):
         query = ports.Query(call_id=f"call-{call}")
         allowed = message.CANCELLABLE if verb == "cancel" else message.RETRYABLE
         before = self.run(self.outbox.history(query))
-        changed = self.run(getattr(self.outbox, verb)(query, "ann"))
+        decides = self.outbox.cancel if verb == "cancel" else partial(stores.again, self.outbox)
+        changed = self.run(decides(query, "ann"))
         after = self.run(self.outbox.history(query))
         touched = [one.id for one in before if one.status in allowed]
         assert changed == len(touched)

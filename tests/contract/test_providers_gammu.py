@@ -5,6 +5,7 @@ import contextlib
 import os
 import stat
 import time
+import tracemalloc
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -423,6 +424,48 @@ async def test_gammu_an_inbox_that_cannot_be_read_hides_nothing_else(smsd: fake_
     await made.close()
     assert keeper.states == [("m1", Status.ACCEPTED)]
     assert "600100200" not in str(logged)
+
+
+def put(path: Path, kind: str) -> None:
+    match kind:
+        case "link":
+            path.symlink_to(__file__)
+        case "link to a device":
+            path.symlink_to("/dev/zero")
+        case "pipe":
+            os.mkfifo(path)
+        case "folder":
+            path.mkdir()
+        case "sparse":
+            with path.open("wb") as file:
+                file.truncate(1 << 40)
+
+
+@pytest.mark.parametrize("kind", ["link", "link to a device", "pipe", "folder", "sparse"])
+async def test_gammu_what_somebody_else_put_into_the_folders_neither_stops_nor_fills_us(
+    smsd: fake_smsd.Smsd, kind: str
+) -> None:
+    """Whoever may write there could make it anything; the one that is right is told of all the same."""
+    names = {
+        "sent": f"{STAMP}_{NUMBER}_bad.txtd",
+        "error": f"{STAMP}_{NUMBER}_bad.txtd",
+        "outbox": f"{STAMP}_{NUMBER}_bad.txtd",
+        "inbox": "IN20260301_120000_00_+48600100200_00.txt",
+    }
+    folders = smsd.settings(inbox=smsd.at("inbox"))
+    for folder, name in names.items():
+        put(getattr(folders, folder) / name, kind)
+    made = gammu.GammuProvider("modem", folders, clock=lambda: NOW)
+    (folders.sent / f"{STAMP}_{NUMBER}_good.txtd").write_bytes(b"\xfe\xff\0H\0i")
+    keeper = Keeper()
+    tracemalloc.start()
+    try:
+        async with watching(made, keeper):
+            await doors.until(lambda: any(one.ref == "good" for one in keeper.kept))
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+    assert {one.ref for one in keeper.kept} == ({"good", "bad"} if kind == "sparse" else {"good"})
 
 
 async def test_gammu_the_networks_report_is_a_receipt(smsd: fake_smsd.Smsd) -> None:

@@ -25,7 +25,7 @@ GZIP_BOMB = gzip.compress(b'{"id": "a1"}' + b" " * 5_000_000)
 CASES: dict[str, tuple[peer.Behaviour, type[message.Outcome]]] = {
     "accept": (peer.answer(201, b'{"id": "a1"}'), message.Accepted),
     "reject": (peer.answer(400, b'{"error": "bad number"}'), message.Rejected),
-    "redirect": (peer.answer(302, b"", {"Location": "http://127.0.0.1:1/"}), message.Rejected),
+    "redirect": (peer.answer(302, b"", {"Location": "http://127.0.0.1:1/"}), message.ProviderDown),
     "login": (peer.answer(401, b"{}"), message.ProviderDown),
     "forbidden": (peer.answer(403, b"<html>"), message.ProviderDown),
     "throttle": (peer.answer(429, b"slow down"), message.Retry),

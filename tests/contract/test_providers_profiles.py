@@ -27,6 +27,7 @@ THEN = {
     "retry": message.Retry,
     "uncertain": message.Uncertain,
     "reject": message.Rejected,
+    "final": message.Final,
     "provider_down": message.ProviderDown,
 }
 

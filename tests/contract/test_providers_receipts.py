@@ -56,6 +56,12 @@ def test_several_in_one_value() -> None:
         made.read(reports.notice({"id": "a,b,c", "state": "OK,NO"}))
 
 
+def test_a_list_where_its_members_are_meant_is_taken_as_them() -> None:
+    made = reports.provider(receipts=reports.JSON | {"each": "$.events"})
+    body = '{"events": [{"id": "a", "s": "OK"}, {"id": "b", "s": "NO"}]}'
+    assert [one.provider_id for one in made.read(reports.notice(body, kind="application/json")).receipts] == ["a", "b"]
+
+
 EACH = {"from": "json", "each": ["$.results[*]", "$.late[*]"], "id": "$.id", "ref": None, "state": "$.st.name"}
 
 
@@ -68,7 +74,7 @@ def test_items_of_a_list_and_of_several() -> None:
     report = made.read(reports.notice(json.dumps(tree), kind="application/json"))
     assert [one[0::2] for one in reports.found(report)] == [
         ("a", "delivered", ""),
-        ("b", "accepted", "unknown state '??'"),
+        ("b", "uncertain", "unknown state '??'"),
         ("c", "failed", ""),
     ]
     assert "late" not in report.receipts[0].raw

@@ -74,12 +74,13 @@ def test_a_place_that_is_not_signed_is_refused(changes: dict[str, Any], keys: tu
 )
 def test_a_place_that_is_signed_is_not_refused(changes: dict[str, Any]) -> None:
     reports.provider(receipts=changes)
-
+    reports.provider(receipts=changes)
 
 def vonage(**changes: Any) -> http.HttpProvider:
     made = http_settings.Settings.model_validate(
         {
             "url": "http://127.0.0.1:1/",
+            "answer": {"id": "$.id"},
             "secret": {"s": "sig-secret"},
             "receipts": {
                 "from": ["form", "query", "json"],

@@ -256,6 +256,20 @@ async def test_smpp_a_nack_was_not_taken() -> None:
     assert (type(outcome), outcome.code) == (message.Rejected, "0x03")
 
 
+async def test_smpp_a_nack_without_an_error_is_no_acceptance() -> None:
+    """Nobody can tell what it means; the connection stays, and the next message is taken."""
+
+    async def nack(connection: smsc.Connection, pdu: smsc.Pdu) -> None:
+        connection.send(smsc.NACK, pdu.sequence)
+
+    async with smsc.running(submit=smsc.in_turn(nack, smsc.taken)) as other:
+        made = smsc.provider(other.port)
+        outcomes = [await made.send(written("Hello")) for _ in range(2)]
+        await made.close()
+    assert [(type(one), one.code) for one in outcomes] == [(message.Uncertain, "nack"), (message.Accepted, "")]
+    assert "generic_nack" in outcomes[0].detail
+
+
 # --- several segments ---------------------------------------------------------------------------------------------
 
 

@@ -37,6 +37,7 @@ async def test_what_is_settled_is_said_once(
     await keeper.take("main", told)
     await keeper.take("main", [receipt("x1", S.FAILED)])
     assert await statuses(outbox) == ["delivered", "failed", "accepted"]
+    assert logged.pop(0)["event"] == "receipts that fit no message so far"
     lines = [(one["event"], one["log_level"]) for one in logged]
     assert lines == [("SMS delivered", "info"), ("SMS not delivered", "warning"), ("SMS taken after all", "info")]
     assert logged[0]["provider"] == "main"
@@ -67,7 +68,7 @@ async def test_nothing_comes_to_nothing(outbox: ports.Outbox, logged: list[Any])
     keeper = receipts.Receipts(outbox=outbox)
     await keeper.take("main", [])
     await keeper.take("nowhere", [receipt(), receipt("\ud800", ref="\x00")])
-    assert logged == []
+    assert [line["event"] for line in logged] == ["receipts that fit no message so far"]
 
 
 async def test_what_could_not_be_kept_is_not_acknowledged(
@@ -104,3 +105,31 @@ async def test_a_hundred_at_once_while_messages_go_out(outbox_factory: stores.St
 
     await asyncio.gather(*(send(number) for number in range(100)))
     assert await statuses(outbox) == ["delivered"] * 100
+
+
+async def test_what_fits_no_message_is_said_now_and_then(
+    outbox: ports.Outbox, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    keeper, now = receipts.Receipts(outbox=outbox), [0.0]
+    monkeypatch.setattr("agi_sms.receipts.time.monotonic", lambda: now[0])
+    await keeper.take("main", [receipt("strange-and-long-id", code="7")])
+    await keeper.take("main", [receipt("b"), receipt("c")])
+    await keeper.take("spare", [receipt("b")])
+    assert [(one["provider"], one["receipts"], one["for_example"]) for one in logged] == [
+        ("main", 1, "…-long-id"),
+        ("spare", 1, "b"),
+    ]
+    now[0] = receipts.TOLD_EVERY
+    await keeper.take("main", [receipt("d")])
+    assert logged[-1]["receipts"] == 3
+    assert {one["log_level"] for one in logged} == {"warning"}
+
+
+async def test_a_state_that_nobody_knows_is_said(
+    outbox_factory: stores.Store, outbox: ports.Outbox, logged: list[Any]
+) -> None:
+    await sent(outbox, "v1", outbox_factory.clock, "x1")
+    unknown = ports.Receipt(provider_id="x1", ref="", state=S.UNCERTAIN, raw="", code="777", detail="unknown state")
+    await receipts.Receipts(outbox=outbox).take("main", [unknown])
+    [line] = logged
+    assert (line["event"], line["code"]) == ("receipts with a state that nobody knows", "777")

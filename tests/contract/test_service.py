@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
-from agi_sms import cli, clock, service
+from agi_sms import cli, clock, run_status, service
 from agi_sms.outbox import sqlite
 from tests.contract import stores
 
@@ -178,7 +178,7 @@ def by_http(listener: Listener, **more: Any) -> dict[str, Any]:
 def test_the_life_of_a_gateway(gateway: Gateway) -> None:
     assert "not running" in gateway("trigger", "desk", "--var", "who=early")
     process = gateway.start()
-    assert service.read_status(gateway.database) == service.RunStatus(pid=process.pid, reloads=0)
+    assert service.read_status(gateway.database) == run_status.RunStatus(pid=process.pid, reloads=0)
 
     assert "not running" not in gateway("trigger", "printed", "--var", "who=late")
 
@@ -191,7 +191,7 @@ def test_the_life_of_a_gateway(gateway: Gateway) -> None:
     assert "colour" in gateway("reload", code=2)
     process.send_signal(signal.SIGHUP)
     wait_for("reload refused", lambda: any("reload refused" in e for e in gateway.events()), gateway.said)
-    wait_for("it says why", lambda: "colour" in service.status_file(gateway.database).read_text("utf-8"), gateway.said)
+    wait_for("it says why", lambda: "colour" in run_status.path(gateway.database).read_text("utf-8"), gateway.said)
     assert any("colour" in str(line.get("mistake")) for line in gateway.lines())
 
     # a good one is taken
@@ -213,7 +213,7 @@ def test_the_life_of_a_gateway(gateway: Gateway) -> None:
     # and at the end
     assert gateway.stop() == 0
     assert gateway.events()[-1] == "gateway stopped"
-    assert not service.status_file(gateway.database).exists()
+    assert not run_status.path(gateway.database).exists()
     assert sqlite.owner_pid(gateway.database) is None
 
 
@@ -265,10 +265,10 @@ def test_a_killed_gateway_leaves_nothing_behind_that_hinders_the_next(gateway: G
     gateway.comes_to("held", "accepted")
     process.kill()
     process.wait(DEADLINE)
-    assert service.status_file(gateway.database).exists()
+    assert run_status.path(gateway.database).exists()
     assert sqlite.owner_pid(gateway.database) is None
     process = gateway.start()
-    assert service.read_status(gateway.database) == service.RunStatus(pid=process.pid, reloads=0)
+    assert service.read_status(gateway.database) == run_status.RunStatus(pid=process.pid, reloads=0)
     assert gateway.stop() == 0
     assert [one["text"] for one in gateway.sent()] == ["Hello one"]
     assert gateway.events().count("found of an earlier run") == 1

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_sms import service
+from agi_sms import run_status, service
 from tests.contract.test_service import TREE, Gateway, gateway, wait_for
 
 __all__ = ["gateway"]
@@ -57,7 +57,7 @@ def test_a_taken_metrics_port_is_said_in_one_sentence(gateway: Gateway) -> None:
 def test_nobody_else_reads_or_leads_astray_the_status_file(gateway: Gateway) -> None:
     victim = gateway.folder / "victim"
     victim.write_text("precious")
-    status = service.status_file(gateway.database)
+    status = run_status.path(gateway.database)
     status.with_name(status.name + ".new").symlink_to(victim)
     before = os.umask(0)
     try:

@@ -5,14 +5,18 @@ import contextlib
 import json
 import os
 import signal
+import subprocess
+import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agi_sms import config, delivery, errors, fetching, parts, rounds, service
+from agi_sms import config, delivery, errors, fetching, parts, rounds, run_status, service
 from tests.contract.doors import until
 
 API = {"url": "http://127.0.0.1:9/sms-text"}
@@ -126,6 +130,96 @@ async def test_a_reload_that_fails_changes_nothing(load: Load, error: Exception)
     assert "secret" not in status.error
 
 
+async def test_of_many_that_are_asked_for_one_waits(load: Load) -> None:
+    """A thousand signals while one reload takes its time: one more is done, and reads what is there then."""
+    reading, go_on = threading.Event(), threading.Event()
+    read: list[int] = []
+    loaded = load()
+
+    def slow() -> config.Config:
+        read.append(len(read))
+        reading.set()
+        assert go_on.wait(20)
+        return loaded
+
+    made = service.Service(loaded, slow)
+    made._ask_for_reload()
+    assert await asyncio.to_thread(reading.wait, 20)
+    for _ in range(1000):
+        made._ask_for_reload()
+    go_on.set()
+    await until(lambda: len(made._aside) == 0)
+    assert read == [0, 1]
+    status = service.read_status(loaded.settings.database)
+    assert status is not None
+    assert status.reloads == 2
+
+
+async def test_a_reload_that_never_ends_is_refused_and_the_next_one_runs(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end = threading.Event()
+    loaded, newer = load(), load(max_age="2h")
+    answers = iter([loaded, newer])
+
+    def read() -> config.Config:
+        found = next(answers)
+        if found is loaded:
+            end.wait(60)
+        return found
+
+    monkeypatch.setattr(service, "RELOAD_PATIENCE", timedelta(milliseconds=50))
+    made = service.Service(loaded, read)
+    await made.reload()
+    status = service.read_status(loaded.settings.database)
+    assert status is not None
+    assert (status.reloads, status.error[:26]) == (1, "the configuration could no")
+    monkeypatch.setattr(service, "RELOAD_PATIENCE", timedelta(seconds=20))
+    await made.reload()
+    assert made._book() is newer
+    end.set()  # what comes of the first one then is nobody's any more
+    await until(lambda: not any(thread.name == "reload" for thread in threading.enumerate()))
+    await asyncio.sleep(0)
+    assert made._book() is newer
+
+
+HANGING = """
+import asyncio, sys, threading
+from pathlib import Path
+from agi_sms import config, service
+
+path = Path(sys.argv[1])
+
+def hang():
+    path.with_name("reading").touch()
+    threading.Event().wait()
+
+asyncio.run(service.Service(config.load(path, {}), hang).run())
+"""
+
+
+def test_a_reload_that_never_ends_does_not_hold_up_the_end(load: Load, tmp_path: Path) -> None:
+    """The process itself, as SIGTERM ends it."""
+    loaded = load()
+    process = subprocess.Popen([sys.executable, "-c", HANGING, str(tmp_path / "agi-sms.yaml")])
+    try:
+        appears(run_status.path(loaded.settings.database))
+        process.send_signal(signal.SIGHUP)
+        appears(tmp_path / "reading")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+def appears(path: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not path.exists():
+        assert time.monotonic() < deadline, path
+        time.sleep(0.02)
+
+
 async def test_what_a_reload_replaced_is_closed_when_its_work_has_ended(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -154,7 +248,7 @@ async def running(loaded: config.Config) -> AsyncIterator[service.Service]:
     made = service.Service(loaded, lambda: loaded)
     task = asyncio.create_task(made.run())
     try:
-        await until(lambda: task.done() or service.status_file(loaded.settings.database).exists())
+        await until(lambda: task.done() or run_status.path(loaded.settings.database).exists())
         assert not task.done()
         yield made
     finally:

@@ -8,7 +8,7 @@ import structlog
 from structlog.testing import capture_logs
 
 from agi_sms import errors, ports
-from agi_sms.web import addresses, receipts
+from agi_sms.web import addresses, receipts, telling
 from tests.contract import desks
 
 
@@ -73,6 +73,35 @@ async def test_what_is_no_receipt_is_told_so(desk: desks.Desk, said: Exception, 
 )
 async def test_a_path_for_each_provider_and_nothing_else(desk: desks.Desk, path: str, method: str, status: int) -> None:
     assert (await desk.ask(path, method))[0] == status
+
+
+@pytest.mark.parametrize("path", ["/receipts/company/t?a=b", "/gw/receipts/company/t?a=b"])
+async def test_the_path_of_public_url_may_be_kept_or_stripped(desk: desks.Desk, path: str) -> None:
+    assert (await desk.ask(path))[0] == 200
+    (notice,) = desk.company.notices
+    assert notice.url == "https://sms.example/gw/receipts/company/t?a=b"
+
+
+async def test_another_path_is_told_without_what_may_be_a_token(desk: desks.Desk) -> None:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        assert (await desk.ask("/other/receipts/company/t0ken-t0ken?x=y"))[0] == 404
+    assert [(line["path"], line["served"]) for line in lines] == [("/other/receipts/", "/gw/receipts/PROVIDER")]
+
+
+async def test_each_cause_is_told_and_those_left_out_are_counted(
+    desk: desks.Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    structlog.reset_defaults()
+    with capture_logs() as lines:
+        for said in ("it is no JSON", "it is no JSON", *(f"it lacks {at}" for at in range(9))):
+            desk.company.said = errors.ReceiptError(said)
+            await desk.ask("/receipts/company/t0ken-t0ken")
+        monkeypatch.setattr(telling, "EVERY", 0.0)
+        await desk.ask("/receipts/company/t0ken-t0ken")
+    assert [line["error"] for line in lines] == ["it is no JSON", *(f"it lacks {at}" for at in (0, 1, 2, 3, 8))]
+    assert {line["path"] for line in lines} == {"/receipts/company"}
+    assert [line.get("left_out") for line in lines] == [None, 1, None, None, None, 5]
 
 
 async def test_a_notice_is_not_read_beyond_its_limit(desk: desks.Desk) -> None:

@@ -323,3 +323,126 @@ def test_an_unnamed_visit_is_the_same_for_the_same_mark_only() -> None:
     assert one != arguments.unnamed_visit("1.1", "2026-01-15T12:00:00.001+0000")
     assert one != arguments.unnamed_visit("1.2", "2026-01-15T12:00:00.000+0000")
     assert arguments.parse(["n", f"visit={one}"]).visit == one
+
+
+HEADER = {
+    "agi_uniqueid": "1795408967.1",
+    "agi_channel": "PJSIP/acme-0000001f",
+    "agi_callerid": "600100200",
+    "agi_calleridname": "Ann",
+    "agi_dnid": "225550100",
+    "agi_rdnis": "48221131415",
+    "agi_extension": "100",
+}
+
+
+def test_facts_of_fastagi() -> None:
+    found = arguments.agi_facts(
+        HEADER, presentation="allowed", linkedid="1.0", diverted_from_presentation="allowed_not_screened"
+    )
+    assert found == arguments.Facts(
+        uniqueid="1795408967.1",
+        name="PJSIP/acme-0000001f",
+        caller="600100200",
+        caller_name="Ann",
+        presentation="allowed",
+        dnid="225550100",
+        exten="100",
+        linkedid="1.0",
+        diverted_from="48221131415",
+    )
+    visit = arguments.visit(
+        arguments.parse(["n"]), found, pbx="p", entry=call.Entry.AGI, arrived_at=NOW, new_visit_id="v"
+    )
+    assert (visit.call.diverted_from, visit.call.dialled) == ("48221131415", "225550100")
+    own = arguments.parse(["n", "diverted_from="])
+    visit = arguments.visit(own, found, pbx="p", entry=call.Entry.AGI, arrived_at=NOW, new_visit_id="v")
+    assert visit.call.diverted_from == ""
+
+
+@pytest.mark.parametrize("presentation", ["", "prohib_not_screened", "unavailable", "x allowed"])
+def test_who_was_diverted_from_is_nobodys_unless_it_may_be_shown(presentation: str) -> None:
+    assert arguments.agi_facts(HEADER, diverted_from_presentation=presentation).diverted_from == ""
+
+
+def test_fastagi_says_unknown_where_there_is_nothing() -> None:
+    unknown = dict.fromkeys(HEADER, "unknown")
+    assert arguments.agi_facts(unknown, diverted_from_presentation="allowed") == arguments.Facts()
+    assert arguments.agi_facts({}) == arguments.Facts()
+
+
+def test_facts_of_fastagi_are_cut_to_length() -> None:
+    found = arguments.agi_facts(
+        dict.fromkeys(HEADER, "\0" + "9" * 5000),
+        presentation="9" * 5000,
+        linkedid="9" * 5000,
+        diverted_from_presentation="allowed",
+    )
+    for value in vars(found).values():
+        assert len(value) <= max(arguments.FACTS.values())
+        assert "\0" not in value
+
+
+@pytest.mark.parametrize(
+    ("script", "args", "expected"),
+    [
+        ("", [], [""]),
+        ("n", [], ["n"]),
+        ("n", ["a=1", "b=2"], ["n", "a=1", "b=2"]),
+        ("n?", ["a=1"], ["n", "a=1"]),
+        ("n?back=1", ["a=1"], ["n", "back=1", "a=1"]),
+        ("rec%20n?var.A=x%26y%3Dz+1?&delay=5m&&x", [], ["rec%20n", "var.A=x%26y%3Dz+1?", "delay=5m", "", "x"]),
+    ],
+)
+def test_arguments_of_fastagi(script: str, args: list[str], expected: list[str]) -> None:
+    assert arguments.agi_args(script, args) == expected
+
+
+def test_a_query_is_read_as_every_argument() -> None:
+    parsed = arguments.parse(arguments.agi_args("rec%20n?var.A=x%26y%3Dz+1?&delay=5m&", ["sender=ACME"]))
+    assert (parsed.node, parsed.variables, parsed.delay, parsed.sender) == (
+        "rec n",
+        {"A": "x&y=z+1?"},
+        "5m",
+        "ACME",
+    )
+
+
+def test_a_record_of_the_event_way_says_so() -> None:
+    assert arguments.parse(["n", "way=event", "at=1795408966.123"]).by_event
+    assert not arguments.parse(["n", "way="]).by_event
+    assert not arguments.parse(["n"]).by_event
+    with pytest.raises(errors.ArgumentError, match="way is neither event nor empty: 'agi'"):
+        arguments.parse(["n", "way=agi"])
+
+
+EVENT = {
+    "event": "UserEvent",
+    "channel": "PJSIP/acme-0000001f",
+    "calleridnum": "+48600100200",
+    "calleridname": "Jan",
+    "connectedlinenum": "100",
+    "exten": "48221131415",
+    "uniqueid": "1795408967.1",
+    "linkedid": "1795408967.0",
+}
+
+
+def test_facts_of_an_event() -> None:
+    """Nothing says whether the number may be used, so it may not."""
+    assert arguments.event_facts(EVENT) == arguments.Facts(
+        uniqueid="1795408967.1",
+        name="PJSIP/acme-0000001f",
+        caller="+48600100200",
+        caller_name="Jan",
+        exten="48221131415",
+        linkedid="1795408967.0",
+    )
+    assert arguments.event_facts({}) == arguments.Facts()
+
+
+def test_what_an_event_does_not_know_is_empty() -> None:
+    unknown = dict.fromkeys(EVENT, "<unknown>")
+    assert arguments.event_facts(unknown) == arguments.Facts()
+    hostile = arguments.event_facts(EVENT | {"calleridname": "\0" + "x" * 999})
+    assert hostile.caller_name == "\ufffd" + "x" * 255

@@ -49,6 +49,8 @@ YAML = {
     "region: PL\n  log: {}\n": "agi-sms.yaml:2: a second `: ` in one line, or a line indented too far; ",
     "region: PL\nlog: {level: info\n": "agi-sms.yaml:3: is not YAML from here on; ",
     "region: PL\ndatabase: 'x\nlog: {}\n": "agi-sms.yaml:2: a quote is opened here and never closed",
+    "a:\n  b:\n    c: 1\n    d: 2\n   e: 3\n": "agi-sms.yaml:5: is not YAML from here on; look for "
+    "indentation that differs, or a quote or bracket left open; it does not fit what begins in line 2",
     "region: PL\nregion: DE\n": "agi-sms.yaml:2: region: stands here a second time; the first is in line 1",
     "log:\n  level: info\n  level: info\n": "agi-sms.yaml:3: log.level: stands here a second time; the first is in l",
     "region: *pl\n": "agi-sms.yaml:1: a value that begins with * names an anchor that does not exist; ",
@@ -100,7 +102,7 @@ SETTINGS = {
     "retry:\n  jitter: 2\n": "agi-sms.yaml:2: retry.jitter: must be less than 1.0",
     "retry:\n  tries: 2\n": "agi-sms.yaml:2: retry.tries: unknown key; ",
     "region: ${REGION}\n": "agi-sms.yaml:1: region: the environment variable REGION is not set; "
-    "set it, or give a default: ${REGION:-...}",
+    "set it (a running gateway has those of its start: restart it), or give a default: ${REGION:-...}",
     "region: ${RE GION}\n": "agi-sms.yaml:1: region: ${ begins a variable: write ${NAME}, or $${ for the characters",
     "pbx:\n  main:\n    ari: {url: x, username: a, password: b}\n": "agi-sms.yaml:3: pbx.main.ari.url: ",
     "pbx:\n  main:\n    ari: {username: a, password: b}\n": "agi-sms.yaml:3: pbx.main.ari.url: is missing",

@@ -218,7 +218,11 @@ def test_mistakes_do_not_show_secrets() -> None:
     ("text", "masked"),
     [
         ("said: s3cr3t-token!", "said: ***!"),
-        ("%22s3cr3t%2Dtoken s3cr3t", "%22s3cr3t%2Dtoken ***"),
+        ("%22s3cr3t%2Dtoken s3cr3t", "%22*** ***"),
+        ("and s3cr3t%2dtok", "and ***"),
+        ("and s3cr3t%252", "and ***"),
+        ("and s3cr3t\\u002…", "and ***…"),
+        ("and s3cr3t&#4", "and ***"),
         ("and s3cr3t-t", "and ***"),
         ("and s3cr3t-tok…", "and ***…"),
         ("and s3cr3", "and s3cr3"),
@@ -228,3 +232,29 @@ def test_mistakes_do_not_show_secrets() -> None:
 )
 def test_a_secret_that_is_cut_off_is_hidden_too(text: str, masked: str) -> None:
     assert http_words.Mask({"s3cr3t-token"}).clipped(text) == masked
+
+
+SECRET = "s3cr/et+tok=en"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        SECRET,
+        "s3cr%2Fet%2Btok%3Den",
+        "s3cr%2fet%2btok%3den",
+        "s3cr%252Fet%252Btok%253Den",
+        "".join(f"\\u{ord(char):04x}" for char in SECRET),
+        "s3cr\\u002fet+tok=en",
+        "&#115;3cr/et+tok=en",
+        "&#x73;3cr&#x2F;et&#x2B;tok&#x3D;en",
+        "s3cr\\/et+tok=en",
+        "s3cr\\\\\\/et+tok=en",
+        "czNjci9ldCt0b2s9ZW4%3D",
+    ],
+)
+def test_a_secret_is_hidden_in_whatever_it_is_wrapped(echo: str) -> None:
+    mask = http_words.Mask({SECRET})
+    assert mask(f"bad token <{echo}> refused") == "bad token <***> refused"
+    assert mask(f'{{"said": "{echo}"}}') == '{"said": "***"}'
+    assert mask("100%25 s3cr&amp;t") == "100%25 s3cr&amp;t"

@@ -20,7 +20,10 @@ def _loaded() -> config.Config:
 
 
 def test_the_examples_are_right_with_no_environment(loaded: config.Config) -> None:
-    assert loaded.warnings == ()
+    told = [warning.partition(": ")[2] for warning in loaded.warnings]
+    still = "is still what stands for it in an example; write your own"
+    assert told == [f"pbx.main.ari.password: {still}", f"pbx.main.ami.secret: {still}"]
+    assert config.load(MAIN, {"ARI_PASSWORD": "one", "AMI_SECRET": "two"}).warnings == ()
     assert list(loaded.providers) == ["print"]
     assert "every SMS is printed" in config.format_report(loaded)
 
@@ -153,10 +156,86 @@ def test_no_callers_name_silences_the_alarm(loaded: config.Config, name: str) ->
         assert "+48600100299" in (draft.text or "")
 
 
-def test_the_missed_call_takes_its_queue_from_the_dialplan(loaded: config.Config) -> None:
-    assert loaded.nodes["missed-call"].dialplan_recipients
-    assert loaded.details["missed-call"].variables == ("QUEUE",)
-    assert "variables    QUEUE" in config.format_report(loaded, verbose=True)
+def test_the_missed_call_asks_how_the_call_ended(loaded: config.Config) -> None:
+    missed = loaded.nodes["missed-call"]
+    assert missed.dialplan_recipients
+    assert loaded.details["missed-call"].variables == ("DIALSTATUS", "PHONE")
+    assert missed.wants({"DIALSTATUS": "CANCEL"})
+    assert not missed.wants({"DIALSTATUS": "ANSWER"})
+    assert not missed.wants({})
+
+
+# --- the recipes -----------------------------------------------------------------------------------------
+
+RECIPES = sorted((FOLDER.parent / "dialplan").glob("sms-*.conf"))
+README = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+BY_FILE = pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.stem)
+
+
+def code(recipe: Path) -> str:
+    """A recipe without its comments."""
+    lines = (line.split(";")[0].rstrip() for line in recipe.read_text(encoding="utf-8").splitlines())
+    return "\n".join(line for line in lines if line)
+
+
+def visits(recipe: Path) -> list[tuple[str, str, str]]:
+    """Subroutine, node and what is handed over, of each visit."""
+    return re.findall(r"\b(agi-sms(?:-event)?),s,1\(([\w-]+)(.*)\)", code(recipe))
+
+
+@BY_FILE
+def test_a_recipes_node_gets_what_it_asks_for(recipe: Path, loaded: config.Config) -> None:
+    found = visits(recipe)
+    assert found
+    for _, name, given in found:
+        handed_over = set(re.findall(r",var\.(\w+)=", given))
+        assert handed_over == set(loaded.details[name].variables), name
+        assert loaded.nodes[name].dialplan_recipients == (",recipients=" in given), name
+
+
+@BY_FILE
+def test_a_call_that_is_over_is_not_sent_through_the_gateway(recipe: Path) -> None:
+    """Nobody could come back to it; contexts that only a hangup handler runs count as well."""
+    text = code(recipe)
+    handlers = re.findall(r"hangup_handler_push\)=([\w-]+),", text)
+    for context in re.split(r"^(?=\[)", text, flags=re.MULTILINE)[1:]:
+        name = context[1 : context.index("]")]
+        for extension in re.split(r"^(?=exten)", context, flags=re.MULTILINE)[1:]:
+            over = name in handlers or extension.startswith("exten => h,")
+            ways = set(re.findall(r"\b(agi-sms(?:-event)?),s,1\(", extension))
+            assert ways <= {"agi-sms-event" if over else "agi-sms"}, name
+
+
+@BY_FILE
+def test_a_recipes_head_says_what_it_needs(recipe: Path, loaded: config.Config) -> None:
+    head, _, _ = recipe.read_text(encoding="utf-8").partition("\n[")
+    told = " ".join(head.replace(";", " ").split())
+    for way, name, _ in visits(recipe):
+        assert f"{way}.conf" in told
+        assert name in told
+        if recipe.stem != "sms-freepbx":
+            assert f"config/nodes.d/{Path(loaded.details[name].where.partition(':')[0]).name}" in told
+    for application in ("Dial", "Queue", "Read", "Voicemail", "Playback"):
+        if f"{application}(" in code(recipe):
+            assert f"app_{application.lower()}" in told
+    for context in re.findall(r"^\[(sms-fpbx-\S+)\]", code(recipe), re.MULTILINE):
+        assert context in told or context in re.findall(r"push\)=([\w-]+),", code(recipe))
+
+
+@BY_FILE
+def test_a_node_names_its_recipe_and_the_readme_shows_it(recipe: Path, loaded: config.Config) -> None:
+    assert f"[{recipe.name}](dialplan/{recipe.name})" in README
+    _, _, own = README.partition(f"[{recipe.name}]")
+    shown, picture = re.findall(r"^```(?:mermaid)?\n(.*?)^```", own, re.MULTILINE | re.DOTALL)[:2]
+    lines = recipe.read_text(encoding="utf-8").splitlines()
+    assert [line for line in shown.splitlines() if line not in lines] == []
+    assert len(shown.splitlines()) <= 12
+    assert picture.startswith("flowchart TD\n")
+    if recipe.stem != "sms-freepbx":
+        for _, name, _ in visits(recipe):
+            assert f"SMS {name}" in picture
+            where = FOLDER / "nodes.d" / Path(loaded.details[name].where.partition(":")[0]).name
+            assert f"Recipe: dialplan/{recipe.name}" in where.read_text(encoding="utf-8")
 
 
 def test_the_compose_file_fits_the_examples() -> None:

@@ -39,16 +39,76 @@ def built(**changes: Any) -> http_request.Request:
 
 DEFAULTS = {
     message.Accepted: [200, 201, 202, 204, 299],
-    message.Retry: [429],
-    message.ProviderDown: [401, 403],
+    message.Retry: [425, 429],
+    message.ProviderDown: [300, 301, 302, 304, 307, 308, 399, 401, 402, 403, 404, 405, 407, 410, 415, 421, 426],
     message.Uncertain: [100, 101, 199, 408, 500, 502, 503, 504, 599, 600, 999],
-    message.Rejected: [300, 301, 302, 307, 308, 400, 402, 404, 405, 409, 413, 422, 451, 499],
+    message.Rejected: [400, 406, 409, 413, 422, 423, 451, 499],
 }
 
 
 @pytest.mark.parametrize(("status", "kind"), [(status, kind) for kind, many in DEFAULTS.items() for status in many])
 def test_defaults(status: int, kind: type[message.Outcome]) -> None:
     assert type(read({}, status, "whatever")) is kind
+
+
+def test_a_redirect_tells_where_to_and_no_more() -> None:
+    moved = read({}, 301, "Moved", Location="https://user:pw@api2.sms.example/send?key=t0ken")
+    assert moved.detail == "it redirects to api2.sms.example, and redirects are not followed; mend url; Moved"
+    for location in ("/other", "http://[", ""):
+        assert read({}, 308, "", Location=location).detail.startswith("it redirects to another path, ")
+    said = read({"rules": [{"status": "3xx", "then": "reject"}]}, 302, "no", Location="https://a.example/")
+    assert (type(said), said.detail) == (message.Rejected, "no")
+
+
+def test_a_refusal_for_good_asks_nobody_else() -> None:
+    said = read({"rules": [{"path": "$.code", "equals": 21610, "then": "final"}]}, 400, '{"code": 21610}')
+    assert type(said) is message.Final
+    assert isinstance(said, message.Rejected)
+
+
+@pytest.mark.parametrize(
+    ("answer", "mend"),
+    [
+        ({"id": "message.uuid"}, "$.message.uuid"),
+        ({"code": "error"}, "$.error"),
+        ({"detail": "errors[0].title"}, "$.errors[0].title"),
+        ({"rules": [{"path": "error", "equals": 14, "then": "reject"}]}, "$.error"),
+        ({"rules": [{"path": "error", "matches": "^1", "then": "reject"}]}, "$.error"),
+        ({"rules": [{"path": "error.code", "exists": True, "then": "reject"}]}, "$.error.code"),
+    ],
+)
+def test_a_jsonpath_without_its_sign_is_a_mistake(answer: dict[str, Any], mend: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=r"which finds only itself; write ") as caught:
+        made(answer=answer)
+    assert f"write {mend} for JSON" in str(caught.value)
+
+
+def test_a_word_is_a_regular_expression_where_that_makes_sense() -> None:
+    rules = [{"path": "OK", "then": "accept"}, {"path": "OK", "equals": "OK", "then": "accept"}]
+    assert made(answer={"rules": rules, "id": "id=([0-9]+)"}).answer.id == "id=([0-9]+)"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [("ok", "text/html; charset=utf-8"), ("\ufeff\n<!DOCTYPE html><p>", "text/plain"), ("<HTML lang=en>", "")],
+)
+def test_a_web_page_is_no_yes_where_nothing_says_what_is(body: str, kind: str) -> None:
+    page = read({}, 200, body, Content_Type=kind)
+    assert (type(page), page.detail.split(";")[0]) == (message.Uncertain, "the answer is a web page")
+    assert type(read({"rules": [{"status": 200, "then": "accept"}]}, 200, body)) is message.Accepted
+    assert type(read({}, 200, "<htmlx/>", Content_Type="text/xml")) is message.Accepted
+
+
+def test_receipts_by_an_id_that_nobody_keeps_are_a_mistake() -> None:
+    receipts: dict[str, Any] = {
+        "from": "json", "id": "$.id", "state": "$.s", "states": {"d": "delivered"}, "verify": {"scheme": "none"}
+    }  # fmt: skip
+    with pytest.raises(pydantic.ValidationError, match=r"receipts.id: is all that finds their messages"):
+        made(receipts=receipts)
+    assert made(receipts=receipts, answer={"id": "$.id"}).receipts is not None
+    assert made(receipts=receipts | {"ref": "$.ref"}).receipts is not None
+    with pytest.raises(pydantic.ValidationError, match=r"a\.id is the name of one key; write \$\.a\.id"):
+        made(receipts=receipts | {"id": "a.id"}, answer={"id": "$.id"})
 
 
 RULES: dict[str, Any] = {
@@ -96,7 +156,7 @@ def test_rules_in_order(status: int, body: str, kind: type[message.Outcome]) -> 
 def test_unreadable_refusal_is_a_refusal_where_no_rule_could_have_accepted() -> None:
     rules = {"rules": [{"path": "$.error", "equals": 3, "then": "retry"}]}
     assert type(read(rules, 429, "<html>")) is message.Retry
-    assert type(read(rules, 404, "<html>")) is message.Rejected
+    assert type(read(rules, 400, "<html>")) is message.Rejected
     assert type(read(rules, 200, "<html>")) is message.Uncertain
 
 

@@ -200,6 +200,13 @@ def test_one_bad_dialplan_recipient_harms_no_other() -> None:
     assert planned.faults == ()
 
 
+def test_what_is_no_number_is_kept_without_what_a_terminal_would_act_on() -> None:
+    hostile = "a\x1b[31m\x9b\u202e\u2028\x07" + "x" * 50
+    visit = make_visit(recipients=hostile, caller=hostile)
+    planned = plan.plan(visit, make_node(dialplan_recipients=True, send_to_caller=True), PL)
+    assert [draft.recipient for draft in planned.drafts] == ["a\\x1b[31m\\x9b\\u202e\\u2028\\x07" + "x" * 11]
+
+
 def test_more_dialplan_recipients_than_allowed_are_left_out_aloud() -> None:
     many = ",".join(f"+486000000{n:02}" for n in range(plan.MOST_NAMED + 3))
     planned = plan.plan(make_visit(recipients=many), make_node(dialplan_recipients=True), PL)

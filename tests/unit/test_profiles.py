@@ -146,9 +146,13 @@ MISTAKES = {
         "acme.yaml:3: proof: must be software, document or documentation",
     ),
     "docs": (GOOD.replace("docs: https", "docs: gopher"), "acme.yaml:2: docs: must be an address, https://..."),
-    "no sources": (
-        GOOD.replace("sources:\n  request: https://acme.example/docs\n", "sources: {}\n"),
-        "acme.yaml:4: sources: must hold at least 1",
+    "a signature's secret that nobody is asked for": (
+        GOOD + SIGNED.replace("secret: token", "secret: signingkey").replace('"?ref"', "$.ref"),
+        "acme.yaml:25: receipts.verify.secret: nobody is asked for secret.signingkey; name it under needs or optional",
+    ),
+    "no verify": (
+        GOOD + SIGNED.partition("  verify")[0],
+        "acme.yaml:19: receipts: needs verify: write verify: {scheme: token, secret: NAME}, or how",
     ),
     "a secret in it": (
         GOOD + "secret: {token: abc}\n",
@@ -164,7 +168,7 @@ MISTAKES = {
     ),
     "a rule": (
         GOOD.replace("then: accept", "then: perhaps"),
-        "acme.yaml:18: answer.rules[0].then: must be accept, duplicate, retry, uncertain, reject or provider_down",
+        "acme.yaml:18: answer.rules[0].then: must be accept, duplicate, retry, uncertain, reject, final or provider_",
     ),
     "a template": (
         GOOD.replace("{{ to }}", "{{ two }}"),
@@ -182,8 +186,34 @@ MISTAKES = {
     ),
     "not YAML": (GOOD + "a: b: c\n", "acme.yaml:19: a second `: `"),
     "a list": ("- a\n", "acme.yaml:1: must hold `key: value` lines at its top"),
-    "empty": ("", "acme.yaml:1: title: is missing"),
+    "empty": ("", "acme.yaml:1: is empty; a profile begins with title and docs"),
 }
+
+
+def test_a_fault_in_the_head_brings_no_other_with_it(tmp_path: Path) -> None:
+    write(tmp_path, text=GOOD.replace("title: Acme\n", "") + SIGNED.replace('"?ref"', "$.ref"))
+    with pytest.raises(errors.ConfigError) as caught:
+        profiles.load("acme", [tmp_path])
+    assert caught.value.mistakes == (f"{tmp_path}/acme.yaml:1: title: is missing",)
+
+
+def test_sources_and_proof_are_for_what_is_shipped(tmp_path: Path) -> None:
+    head = GOOD.replace("proof: documentation\nsources:\n  request: https://acme.example/docs\n", "")
+    write(tmp_path, text=head)
+    assert profiles.load("acme", [tmp_path]).head.proof == "documentation"
+
+
+def test_one_that_is_broken_leaves_the_others_be(tmp_path: Path) -> None:
+    write(tmp_path, text="title: Acme\n")
+    assert [row.name for row in profiles.matrix([tmp_path])] == sorted(FOURTEEN)
+    assert list(profiles.broken([tmp_path])) == ["acme"]
+
+
+def test_a_misspelt_key_is_told_and_not_what_it_lacks(tmp_path: Path) -> None:
+    write(tmp_path)
+    tree, mistakes, _ = expanded({"type": "http", "profile": "acme", "secrets": {"token": "t"}}, tmp_path)
+    assert tree is None
+    assert mistakes == ("agi-sms.yaml:4: providers.p.secrets: unknown key; did you mean secret?",)
 
 
 @pytest.mark.parametrize("name", MISTAKES)
@@ -198,12 +228,16 @@ def test_mistakes_name_file_line_and_key(tmp_path: Path, name: str) -> None:
     assert any(says in line for line in mistakes)
 
 
-def test_environment_in_an_own_profile(tmp_path: Path) -> None:
-    write(tmp_path, text=GOOD.replace("https://acme.example/send", "https://${ACME_HOST}/send"))
-    found = profiles.load("acme", [tmp_path], {"ACME_HOST": "eu.acme.example"})
-    assert found.settings["url"] == "https://eu.acme.example/send"
-    with pytest.raises(errors.ConfigError, match="ACME_HOST is not set"):
+@pytest.mark.parametrize("variable", ["${PATH}", "${PATH:-x}"])
+def test_a_profile_takes_nothing_from_the_environment(
+    tmp_path: Path, variable: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else whoever may write one would have the gateway send its secrets to him."""
+    monkeypatch.setenv("PATH", "s3cret")
+    write(tmp_path, text=GOOD.replace("https://acme.example/send", f"https://{variable}/send"))
+    with pytest.raises(errors.ConfigError, match=r"nothing here comes from the environment.*secret\.NAME") as caught:
         profiles.load("acme", [tmp_path])
+    assert "s3cret" not in str(caught.value.mistakes)
 
 
 def test_the_matrix_follows_from_the_data(tmp_path: Path) -> None:

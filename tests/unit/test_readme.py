@@ -8,22 +8,24 @@ import socket
 import subprocess
 import sys
 import time
+import typing
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import click
+import prometheus_client
 import pydantic
 import pytest
 import structlog
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
-from agi_sms import cli, config, config_settings, message, numbers, ports, providers, show_providers, trigger
+from agi_sms import cli, config, config_settings, message, metrics, numbers, ports, providers, show_providers, trigger
 from agi_sms.content import request
 from agi_sms.content import settings as content_settings
-from agi_sms.providers import profiles
+from agi_sms.providers import http_answer, profiles, receipts, signatures_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -76,11 +78,11 @@ def commands(text: str) -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("words", list(commands(README.replace(CONTENT, ""))), ids=" ".join)
 def test_every_command_does_what_it_says(words: list[str], tmp_path: Path) -> None:
-    """On the configuration of the README; `run`, which does not end, is run by tests/contract/test_service.py."""
+    """On the configuration of the README; what does not end, or needs messages, is run by tests/contract."""
     path = configured(blocks("yaml")[0], tmp_path)
-    if words[0] == "run":
-        with click.Context(cli.main.commands["run"]) as context:
-            cli.main.commands["run"].parse_args(context, words[1:])
+    if words[0] in ("run", "retry"):
+        with click.Context(cli.main.commands[words[0]]) as context:
+            cli.main.commands[words[0]].parse_args(context, words[1:])
         return
     result = CliRunner().invoke(cli.main, words, env={"AGI_SMS_CONFIG": str(path)})
     assert result.exit_code == 0, result.output
@@ -226,3 +228,27 @@ def test_every_status_is_told() -> None:
 
 def test_nothing_is_left_to_be_filled_in() -> None:
     assert not re.findall(r"\b(?:DEMO|TEST|TODO|XXX)_?[A-Z]*\b", README)
+
+
+def test_every_metric_is_told_with_its_labels() -> None:
+    """A counter's name ends in _total where Prometheus reads it."""
+    declared = {
+        (metric.name + ("_total" if metric.type == "counter" else ""), tuple(made._labelnames))
+        for made in vars(metrics).values()
+        if isinstance(made, prometheus_client.metrics.MetricWrapperBase)
+        for metric in made.describe()
+    }
+    rows = re.findall(r"^\| `(agi_sms_\w+)` \|([^|]*)\|", README, re.MULTILINE)
+    assert {(name, tuple(re.findall(r"`(\w+)`", labels))) for name, labels in rows} == declared
+
+
+def test_every_key_of_the_language_of_profiles_is_told() -> None:
+    told = README.partition("### The language of profiles")[2].partition("### Receipts")[0]
+    models = (profiles.Head, http_answer.Answer, http_answer.Rule, receipts.Receipts, receipts.Only)
+    keys = {
+        field.alias or name
+        for model in (*models, receipts.Acknowledge, signatures_settings.Verify)
+        for name, field in model.model_fields.items()
+    }
+    words = {*keys, *http_answer.Then, *typing.get_args(signatures_settings.Scheme)}
+    assert {word for word in words if not re.search(rf"[`.]{word}\b", told)} == set()

@@ -120,7 +120,7 @@ def test_waits_never_shrink_and_never_pass_the_longest(policy: retry.Policy, rou
         (message.Accepted(ids=("x",)), Status.SCHEDULED, ports.Decision(status=Status.ACCEPTED)),
         (message.Accepted(ids=("x",)), Status.UNCERTAIN, ports.Decision(status=Status.ACCEPTED)),
         (
-            message.Rejected(),
+            message.Final(),
             Status.SCHEDULED,
             ports.Decision(status=Status.FAILED, reason=Reason.REJECTED),
         ),
@@ -130,6 +130,20 @@ def test_a_yes_and_a_no_are_final(
     outcome: message.Outcome, expected: ports.Decision, attempts: int, before: Status
 ) -> None:
     assert decide(outcome, attempts=attempts, before=before) == expected
+
+
+def test_who_refuses_leaves_the_route_until_nobody_is_left() -> None:
+    onward = decide(message.Rejected(), route=("a", "b", "c"))
+    assert onward == ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="b", route=("b", "c"))
+    last = decide(message.Rejected(), attempts=2, provider=FakeProvider("c"), route=("b", "c"))
+    assert last == ports.Decision(status=Status.SCHEDULED, due_at=NOW, provider="b", route=("b",))
+    failed = ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
+    assert decide(message.Rejected(), attempts=3, provider=FakeProvider("b"), route=("b",)) == failed
+
+
+def test_a_handover_fails_over_to_nobody() -> None:
+    sip = FakeProvider("a", confirms=ports.Confirms.HANDOVER)
+    assert decide(message.Rejected(), provider=sip) == ports.Decision(status=Status.FAILED, reason=Reason.REJECTED)
 
 
 def test_only_refusals_count_against_the_policy() -> None:

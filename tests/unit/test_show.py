@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from rich import console
 from rich.text import Text
 
-from agi_sms import call, message, ports, show
+from agi_sms import call, message, ports, show, show_history
 from agi_sms.message import Reason, Status
 
 NOW = datetime(2026, 11, 23, 13, 5, tzinfo=UTC)
@@ -60,7 +60,7 @@ def make_story(one: message.Message, **changed: Any) -> ports.Story:
 
 def table(*messages: message.Message, width: int) -> list[str]:
     out = console.Console(width=width, file=io.StringIO(), highlight=False)
-    out.print(show.history_table(messages))
+    out.print(show_history.as_table(messages))
     shown = out.file
     assert isinstance(shown, io.StringIO)
     return shown.getvalue().splitlines()
@@ -161,7 +161,7 @@ def test_a_narrow_terminal_has_two_lines_a_message() -> None:
 def test_the_text_is_there_where_it_has_room() -> None:
     narrow = table(make_message(), width=80)
     assert not any("Thank you" in line for line in narrow)
-    assert narrow[-1].startswith("no room for seg and text; agi-sms explain MESSAGE")
+    assert narrow[-1].startswith("no room for more; agi-sms explain MESSAGE")
     assert any("Thank you for calling" in line for line in table(make_message(), width=160))
 
 
@@ -199,7 +199,7 @@ def test_a_due_time_on_another_day_says_which() -> None:
 
 
 def test_json_is_one_object_a_message() -> None:
-    rows = json.loads(show.history_json([make_message(), make_message(text=None, due_at=None)]))
+    rows = json.loads(show_history.as_json([make_message(), make_message(text=None, due_at=None)]))
     assert rows[0] == {
         "id": "01m83bmc2vdnxbp7",
         "created_at": "2026-11-23T13:05:00.000+00:00",
@@ -227,17 +227,17 @@ def test_json_is_one_object_a_message() -> None:
 
 
 def test_no_messages_are_an_empty_array_and_a_header() -> None:
-    assert json.loads(show.history_json([])) == []
-    assert show.history_csv([]).splitlines() == [",".join(show.FIELDS)]
+    assert json.loads(show_history.as_json([])) == []
+    assert show_history.as_csv([]).splitlines() == [",".join(show_history.FIELDS)]
 
 
 def read_csv(*messages: message.Message) -> list[dict[str, str]]:
-    return list(csv.DictReader(io.StringIO(show.history_csv(messages))))
+    return list(csv.DictReader(io.StringIO(show_history.as_csv(messages))))
 
 
 def test_csv_has_the_same_fields() -> None:
     [row] = read_csv(make_message(text='say "hi",\nthen go'))
-    assert list(row) == list(show.FIELDS)
+    assert list(row) == list(show_history.FIELDS)
     assert row["text"] == 'say "hi",\nthen go'
     assert row["recipient"] == "+48600100200"
     assert row["reason"] == ""
@@ -249,7 +249,7 @@ def test_an_empty_cell_is_empty() -> None:
     assert (row["sender"], row["recipient"], row["text"]) == ("", "", "")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "-cmd", "@x", "+48 600", "\t=1", "\r=1", "=HYPERLINK(1)"])
+@pytest.mark.parametrize("text", ["=1+1", "-cmd", "@x", "+48 600", "=HYPERLINK(1)", "\uff1d1", "'=1", '"=1'])
 def test_what_a_spreadsheet_would_run_is_made_inert(text: str) -> None:
     [row] = read_csv(make_message(text=text))
     assert row["text"] == "'" + text.replace("\r", " ")
@@ -382,7 +382,7 @@ def test_what_an_attempt_costs(outcome: str, verdict: Status | None, told: str) 
 def test_what_a_message_costs() -> None:
     one = make_message(costs=(EUR, message.Cost(micros=1, currency="PLN")))
     assert "  cost      0.08 EUR, 0.000001 PLN\n" in explain(make_story(one))
-    [row] = json.loads(show.history_json([one]))
+    [row] = json.loads(show_history.as_json([one]))
     assert (row["cost"], row["currency"]) == ("0.08,0.000001", "EUR,PLN")
     assert "  cost " not in explain(make_story(make_message()))
 
@@ -393,7 +393,7 @@ def test_a_receipt_that_is_overdue_is_marked() -> None:
     assert f"  receipt   overdue since {show.local(PAST)}\n" in explain(make_story(late))
     assert "overdue" not in "\n".join(table(waits, width=200))
     assert f"  receipt   expected until {show.local(FUTURE)}\n" in explain(make_story(waits))
-    assert [row["receipt_overdue"] for row in json.loads(show.history_json([late, waits]))] == [True, False]
+    assert [row["receipt_overdue"] for row in json.loads(show_history.as_json([late, waits]))] == [True, False]
     assert read_csv(late)[0]["receipt_overdue"] == "true"
     done = make_message(receipt_due_at=PAST, status=Status.DELIVERED)
     assert "overdue" not in "\n".join(table(done, width=200)) + explain(make_story(done))
@@ -511,7 +511,7 @@ def test_a_text_that_is_the_fallback_says_so() -> None:
     one = make_message(fallback=True)
     assert any("accepted (fallback)" in line for line in table(one, width=160))
     assert "accepted (fallback)" in explain(make_story(one))
-    assert json.loads(show.history_json([one]))[0]["fallback"] is True
+    assert json.loads(show_history.as_json([one]))[0]["fallback"] is True
     assert read_csv(one)[0]["fallback"] == "true"
 
 

@@ -72,6 +72,7 @@ def test_totals_for_machines() -> None:
     first, second, *_ = json.loads(show_totals.as_json(TOTALS))
     assert first == {
         "node": "a", "day": "2026-11-01", "currency": "EUR", "messages": 1, "segments": 2, "cost": "0.08",
+        "provider": None, "in_doubt": 0, "cost_in_doubt": "0.00",
     }  # fmt: skip
     assert (second["currency"], second["cost"]) == (None, None)
     cells = list(csv.DictReader(io.StringIO(show_totals.as_csv(TOTALS))))

@@ -132,3 +132,39 @@ def test_without_verification_all_is_good() -> None:
     signatures.check(
         signatures_settings.Verify(scheme="none"), notices.notice("https://h/", {}), "form", "", notices.AT
     )
+
+
+LONG, MANY = b"a=" + b"%26" * 20_000 + b"&sig=a", b"&".join(b"f%d=1" % number for number in range(500)) + b"&sig=a"
+EXPENSIVE: dict[str, tuple[str, signatures_settings.Source, bytes]] = {
+    "twilio, a long form": ("twilio", "form", LONG),
+    "twilio, many fields": ("twilio", "form", MANY),
+    "plivo, a long form": ("plivo", "form", LONG),
+    "plivo, many fields": ("plivo", "form", MANY),
+    "vonage, a long form": ("vonage_sms", "form", LONG),
+    "vonage, many fields": ("vonage_sms", "form", MANY),
+    "vonage, much JSON": ("vonage_sms", "json", b'{"a": "' + b"\\ud800" * 10_000 + b'", "sig": "a"}'),
+    "vonage, many members": (
+        "vonage_sms",
+        "json",
+        b"{" + b",".join(b'"%d":1' % number for number in range(500)) + b',"sig":"a"}',
+    ),
+}
+
+
+@pytest.mark.parametrize("name", EXPENSIVE)
+def test_what_costs_much_to_take_apart_is_refused_unread(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may send it: the signature is only compared once that is done."""
+    scheme, source, body = EXPENSIVE[name]
+    asked: list[object] = []
+
+    def digest(*given: object) -> bytes:
+        asked.append(given)
+        return b""
+
+    monkeypatch.setattr(hmac, "digest", digest)
+    verify = signatures_settings.Verify.model_validate({"scheme": scheme, "secret": "x"})
+    headers = dict.fromkeys(("X-Twilio-Signature", "X-Plivo-Signature-V3", "X-Plivo-Signature-V3-Nonce"), "a")
+    notice = notices.notice("https://sms.example/receipts/x", headers, body)
+    with pytest.raises(errors.ReceiptForged):
+        signatures.check(verify, notice, source, "secret", notices.AT)
+    assert asked == []

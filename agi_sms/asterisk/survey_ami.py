@@ -1,0 +1,137 @@
+"""What `agi-sms doctor` asks a running Asterisk over AMI, all on one connection. Nothing is changed by it.
+
+Which actions a user may ask for, Asterisk tells itself (ListCommands, manager.c). GetConfig reads what is in its
+files, which need not be loaded; it is in the classes `system` and `config`. Of manager.conf only the section of our
+own user is asked for, and of that only what is no password leaves this file.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from agi_sms import doctor_facts as facts
+from agi_sms import errors, harmless
+from agi_sms.asterisk import ami, ami_client
+from agi_sms.asterisk.settings import Ami
+
+_WANTED = {
+    "ari.conf": ("enabled", "channelvars", "websocket_write_timeout"),
+    "http.conf": ("enabled", "bindaddr", "tlsenable", "tlsbindaddr"),
+    "manager.conf": ("read", "write"),
+}
+_LATEST = 1 << 40  # seconds; a later time is none
+
+
+async def ask(settings: Ami, modules: Collection[str], *, patience: timedelta) -> facts.Ami:
+    """Everything that is asked; `modules` are those of interest. Nothing is raised but CancelledError."""
+    settings = settings.model_copy(update={"timeout": min(settings.timeout, patience)})
+    found = facts.Ami()
+    try:
+        async with ami_client.connected(settings) as connection:
+            actions = await _actions(connection)
+            found = replace(found, actions=actions, version=await _version(connection))
+            if "DBGetTree" in actions:
+                found = replace(found, waiting=await _waiting(connection))
+            if "ModuleCheck" in actions:
+                found = replace(found, modules=await _modules(connection, modules))
+            if "GetConfig" in actions:
+                found = replace(found, files=await _files(connection, settings.username))
+    except errors.PbxRefused as error:
+        return replace(found, trouble=facts.Trouble(code="denied", detail=harmless.clipped(str(error))))
+    except errors.PbxError as error:
+        return replace(found, trouble=_trouble(settings.host, error))
+    return found
+
+
+def _trouble(host: str, error: errors.PbxError) -> facts.Trouble:
+    """In words of what the network said, where it did."""
+    if isinstance(error.__cause__, TimeoutError) or "in time" in str(error):
+        return facts.Trouble(code="timeout", detail="no answer in time")
+    if isinstance(error.__cause__, OSError | UnicodeError):
+        return facts.not_connected(host, error.__cause__)
+    return facts.Trouble(code="connect", detail=harmless.clipped(str(error)))
+
+
+async def _actions(connection: ami_client.Connection) -> frozenset[str]:
+    """Those that the user may ask for."""
+    (answer, *_) = await connection.action("ListCommands")
+    return frozenset(str(key) for key in answer if "(Priv: " in _text(answer[key]))
+
+
+async def _version(connection: ami_client.Connection) -> str:
+    with contextlib.suppress(errors.PbxRefused):
+        (answer, *_) = await connection.action("CoreSettings")
+        return harmless.clipped(_text(answer.get("AsteriskVersion", "")), 60)
+    return ""
+
+
+async def _waiting(connection: ami_client.Connection) -> facts.Waiting:
+    """The visits in AstDB. Whose they are, nobody keeps."""
+    more = False
+    try:
+        records = await connection.tree(ami.FAMILY)
+    except ami_client.TooLong as error:
+        records, more = error.found, True
+    times = [at for record in records if (at := _at(record.value)) is not None]
+    return facts.Waiting(count=len(records), oldest=min(times, default=None), more=more)
+
+
+def _at(record: str) -> datetime | None:
+    """When a visit was written down."""
+    for part in record.split(","):
+        key, _, value = part.partition("=")
+        if key == "at":
+            with contextlib.suppress(ValueError):
+                seconds = float(value)
+                return datetime.fromtimestamp(seconds, UTC) if 0 < seconds < _LATEST else None
+    return None
+
+
+async def _modules(connection: ami_client.Connection, names: Collection[str]) -> frozenset[str]:
+    """Those of them that run."""
+    running = set()
+    for name in names:
+        (answer, *_) = await connection.action("ModuleCheck", Module=name)
+        if answer.success:
+            running.add(name)
+    return frozenset(running)
+
+
+async def _files(connection: ami_client.Connection, user: str) -> dict[str, facts.Section]:
+    found = {}
+    for file, wanted in _WANTED.items():
+        section = user if file == "manager.conf" else "general"
+        found[file] = await _section(connection, file, section, wanted)
+        await asyncio.sleep(0)
+    return found
+
+
+async def _section(
+    connection: ami_client.Connection, file: str, section: str, wanted: Collection[str]
+) -> facts.Section:
+    try:
+        (answer, *_) = await connection.action("GetConfig", Filename=file, Category=section)
+    except ami_client.Unsendable as error:
+        return facts.Section(trouble=facts.Trouble(code="denied", detail=str(error)))
+    if not answer.success:
+        return facts.Section(trouble=facts.Trouble(code="absent", detail=harmless.clipped(str(answer.message))))
+    values = {key: value for key, value in _lines(answer) if key in wanted}
+    if not any(str(key).lower().startswith("category-") for key in answer):
+        return facts.Section(trouble=facts.Trouble(code="absent", detail=f"{file} has no section [{section}]"))
+    return facts.Section(values=values)
+
+
+def _lines(answer: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
+    """`Line-000000-000001: read=user`; of a key that stands there twice, the last counts."""
+    for key in sorted(answer, key=str):
+        if str(key).lower().startswith("line-"):
+            name, _, value = _text(answer[key]).partition("=")
+            yield name.strip().lower(), harmless.clipped(value.strip(), 300)
+
+
+def _text(value: Any) -> str:
+    """A header that came twice is a list."""
+    return str(value[-1]) if isinstance(value, list) else str(value)

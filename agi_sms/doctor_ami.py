@@ -1,0 +1,110 @@
+"""What is right and wrong with one Asterisk's AMI. Pure."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from agi_sms import doctor_facts as facts
+from agi_sms import text
+from agi_sms.asterisk import settings as pbx_settings
+from agi_sms.doctor_asked import RELOAD_AMI, Asked, near
+from agi_sms.doctor_finding import Area, Finding, span
+
+LEFT = timedelta(seconds=90)  # after which a gateway that runs has taken every visit that it can use
+
+
+def findings(asked: Asked, settings: pbx_settings.Ami, ami: facts.Ami, area: Area) -> Iterator[Finding]:
+    where, user = f"{settings.host}:{settings.port}", settings.username
+    if not settings.tls and not near(settings.host):
+        what = f"AMI at {where} is asked over a network in clear: the secret that opens the PBX can be read there"
+        yield area.warning(
+            "ami.tls", what, f"tlsenable in manager.conf's [general] and {asked.key}.ami.tls: true, or a VPN"
+        )
+    if ami.trouble is not None:
+        yield _ami_trouble(asked, ami.trouble, where, user, area)
+    if ami.actions is None:
+        return
+    if ami.trouble is None:
+        yield area.ok("ami.reach", "AMI lets us in")
+    missing = [name for name in ("DBGetTree", "DBDel") if name not in ami.actions]
+    if missing:
+        what = f"the AMI user {user} may not ask for {' and '.join(missing)}: missed visits cannot be collected"
+        yield area.error("ami.system", what, f"manager.conf: [{user}] write = system; {RELOAD_AMI}")
+    else:
+        yield area.ok("ami.system", "its user may collect visits")
+    yield from _reads_events(asked, user, area)
+    yield from _sends(asked, ami.actions, user, area)
+    if ami.waiting is not None:
+        yield from _waiting(asked, ami.waiting, area)
+
+
+def _ami_trouble(asked: Asked, trouble: facts.Trouble, where: str, user: str, area: Area) -> Finding:
+    key = f"{asked.key}.ami"
+    if trouble.code == "denied":
+        mend = f"manager.conf: [{user}] with secret = what {key}.secret is, and permit = this machine; {RELOAD_AMI}"
+        return area.error("ami.login", f"AMI at {where} refuses {user}: {trouble.detail}", mend)
+    if trouble.code in ("dns", "tls"):
+        mend = f"{key}.host, or {key}.ca_file: the certificate of who signed manager.conf's tlscertfile"
+        return area.error("ami.reach", f"AMI at {where}: {trouble.detail}", mend)
+    if trouble.code == "timeout":
+        mend = 'is Asterisk stuck? asterisk -rx "core show uptime"; systemctl restart asterisk'
+        return area.error("ami.reach", f"AMI at {where}: {trouble.detail}", mend)
+    mend = f"does Asterisk run? manager.conf: enabled = yes, and bindaddr and port of {key}; {RELOAD_AMI}"
+    return area.error("ami.reach", f"AMI at {where}: {trouble.detail}", mend)
+
+
+def _reads_events(asked: Asked, user: str, area: Area) -> Iterator[Finding]:
+    """Whether the gateway hears of UserEvents; only a dialplan that uses them needs it."""
+    events = {"event", "userevent"}
+    if asked.ways is not None and not events & asked.ways:
+        return
+    section = asked.file("manager.conf")
+    mend = f"manager.conf: [{user}] read = user; {RELOAD_AMI}"
+    if section is None or section.values is None:
+        if asked.ways is not None:
+            yield area.unknown("ami.read_user", "whether the AMI user has read = user cannot be told", mend)
+    elif {"user", "all"} & _words(section.values.get("read", "")):
+        yield area.ok("ami.read_user", "it hears events of the dialplan")
+    elif asked.ways is not None and "userevent" in asked.ways:
+        what = f"the AMI user {user} hears no UserEvent: what the dialplan says by UserEvent(AgiSms,...) is lost"
+        yield area.error("ami.read_user", what, mend)
+    else:
+        what = f"the AMI user {user} hears no UserEvent: visits by agi-sms-event wait up to 30 s"
+        yield area.warning("ami.read_user", what, mend)
+
+
+def _sends(asked: Asked, actions: frozenset[str], user: str, area: Area) -> Iterator[Finding]:
+    """What a provider of ours needs that sends over AMI."""
+    if "ami" in asked.messages and "MessageSend" not in actions:
+        what = f"the AMI user {user} may not ask for MessageSend, by which a provider of type sip sends"
+        yield area.error("ami.send", what, f"manager.conf: [{user}] write = system,message; {RELOAD_AMI}")
+    if asked.modem and asked.modem not in actions:
+        what = f"AMI has no {asked.modem} for {user}, by which a provider of type modem sends"
+        mend = f"load the modem's driver; manager.conf: [{user}] read = user,call and write = system,call; {RELOAD_AMI}"
+        yield area.error("ami.send", what, mend)
+
+
+def _waiting(asked: Asked, waiting: facts.Waiting, area: Area) -> Iterator[Finding]:
+    if not waiting.count:
+        yield area.ok("ami.waiting", "no visit waits in AstDB")
+        return
+    count = f"{'more than ' if waiting.more else ''}{text.counted(waiting.count, 'visit')}"
+    age = None if waiting.oldest is None else asked.now - waiting.oldest
+    since = f", the oldest for {span(max(1.0, age.total_seconds()))}" if age is not None else ""
+    if asked.gateway.pid is None:
+        what = f"{count} waiting in AstDB{since}: no gateway takes them"
+        yield area.warning(
+            "ami.waiting", what, "start it (agi-sms run); what is older than its node's max_age then expires"
+        )
+    elif age is None or age > LEFT:
+        what = f"{count} waiting in AstDB{since}: the gateway does not take them"
+        yield area.warning(
+            "ami.waiting",
+            what,
+            'its log says which cannot be used and how to delete them; asterisk -rx "database show agi-sms"',
+        )
+    else:
+        yield area.ok("ami.waiting", f"{count} in AstDB, about to be taken")
+
+
+def _words(value: str) -> set[str]:
+    return {one.strip().lower() for one in value.split(",")}

@@ -1,0 +1,293 @@
+"""What is right and wrong on this side: configuration, gateway, database, and whom they reach. Pure."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, tzinfo
+
+import yarl
+
+from agi_sms import doctor_facts as facts
+from agi_sms import durations, text
+from agi_sms.config import Config
+from agi_sms.doctor_asked import near
+from agi_sms.doctor_finding import Area, Finding, named, span
+
+SLOW, TOO_SLOW = timedelta(milliseconds=20), timedelta(milliseconds=100)  # fsync
+LITTLE, TOO_LITTLE = 1 << 30, 100 << 20  # bytes left
+RENEW = timedelta(days=14)
+_SERVING = "serving"  # link.State
+_SSL = "openssl s_client -connect"
+
+
+# --- configuration and gateway ------------------------------------------------------------------------------------
+
+
+def configuration(loaded: Config | None, told: facts.Configuration) -> Iterator[Finding]:
+    """What `check` says of it."""
+    area = Area(name="configuration")
+    for mistake in told.mistakes:
+        yield area.error("configuration.mistake", mistake, "agi-sms check")
+    for warning in told.warnings:
+        yield area.warning("configuration.warning", warning, "agi-sms check")
+    if loaded is not None and not told.mistakes:
+        counts = [
+            text.counted(len(loaded.nodes), "node"),
+            text.counted(len(loaded.providers), "provider"),
+            text.counted(len(loaded.settings.pbx), "pbx", "pbxes"),
+        ]
+        yield area.ok("configuration.mistake", f"{told.path}: {', '.join(counts)}")
+
+
+def gateway(told: facts.Gateway, agi: facts.Port | None, zone: tzinfo) -> Iterator[Finding]:
+    """Whether it runs, and on what."""
+    area = Area(name="gateway")
+    if not told.told:
+        what = f"whether a gateway runs cannot be told: {told.database.parent} is closed to this user"
+        yield area.unknown("gateway.runs", what, "sudo agi-sms doctor, or as the gateway's own user")
+        return
+    if told.pid is None:
+        what = f"none runs on {told.database}: calls make no SMS until one does"
+        yield area.warning("gateway.runs", what, "systemctl start agi-sms (or agi-sms run)")
+        return
+    yield area.ok("gateway.runs", f"runs (pid {told.pid})")
+    if told.reload_error:
+        first = told.reload_error.splitlines()[0]
+        what = f"runs on an older configuration: the last reload was refused: {first}"
+        yield area.warning("gateway.reload", what, "agi-sms check, then agi-sms reload")
+    if told.restart:
+        what = f"runs without what was changed in {named(told.restart)}"
+        yield area.warning("gateway.restart", what, "systemctl restart agi-sms")
+    for door, state in (told.doors or {}).items():
+        if state == "standby":
+            continue  # told with its PBX
+        if state != _SERVING:
+            what = f"its connection to {door} is {state}"
+            yield area.error("gateway.door", what, "what is said of that pbx below; the gateway's log says more")
+    for name, until in (told.left_alone or {}).items():
+        at = datetime.fromisoformat(until).astimezone(zone)
+        what = f"leaves provider {name} alone until {at:%H:%M:%S}: it took nothing several times in a row"
+        yield area.warning(
+            "gateway.left_alone", what, "agi-sms history shows what it said; health in our configuration"
+        )
+    if agi is not None:
+        if agi.trouble is None:
+            yield area.ok("gateway.agi", f"FastAGI is open at {agi.where}")
+        else:
+            what = f"FastAGI at {agi.where}: {agi.trouble.detail}"
+            yield area.error("gateway.agi", what, "agi came after the gateway's start? systemctl restart agi-sms")
+
+
+# --- providers ----------------------------------------------------------------------------------------------------
+
+
+def providers(loaded: Config, reached: Mapping[str, tuple[facts.Reached, ...]], now: datetime) -> Iterator[Finding]:
+    """Whether those that need somebody, or a folder, reach it."""
+    used = {name for one in loaded.nodes.values() for name in one.route.providers}
+    for name, found in reached.items():
+        area = Area(name="providers", about=name)
+        for one in found:
+            if one.trouble is not None:
+                what = f"{name}: {one.where}: {one.trouble.detail}"
+                mend = _provider_mend(name, one, one.trouble)
+                if name in used:
+                    yield area.error("provider.reach", what, mend)
+                else:
+                    yield area.warning("provider.reach", f"{what} (no route uses it)", mend)
+            elif one.ends is not None and one.ends - now < RENEW:
+                what = f"{name}: the certificate of {one.where} ends {one.ends:%Y-%m-%d}"
+                yield area.warning("provider.certificate", what, "its owner renews it; nothing goes out after that day")
+        if found and all(one.trouble is None for one in found):
+            yield area.ok("provider.reach", f"{name} {'reached' if _is_host(found[-1]) else 'writable'}")
+
+
+def _is_host(one: facts.Reached) -> bool:
+    return not one.where.startswith("/")
+
+
+def _provider_mend(name: str, one: facts.Reached, trouble: facts.Trouble) -> str:
+    match trouble.code:
+        case "dns":
+            return f"the host in providers.{name}, or this machine's DNS: getent hosts {one.where.rpartition(':')[0]}"
+        case "tls":
+            return f"{_SSL} {one.where} shows the certificate; providers.{name}.ca_file for one of your own"
+        case "denied":
+            return "chown or chmod it for the gateway's user, as whom to ask: sudo -u agi-sms agi-sms doctor"
+        case "absent":
+            return "make it, writable for the gateway's user"
+    return f"is it up, and does a firewall let this machine out? nc -vz {one.where.replace(':', ' ')}"
+
+
+# --- database -----------------------------------------------------------------------------------------------------
+
+
+def database(found: facts.Database, running: facts.Gateway, hold_budget: timedelta) -> Iterator[Finding]:
+    """The folder, the file and the disk below."""
+    area = Area(name="database")
+    folder = found.path.parent
+    if found.network:
+        what = f"{folder} is a network file system ({found.file_system}), where SQLite loses data"
+        yield area.error("database.file_system", what, "database: on a local disk")
+    if found.trouble is not None:
+        yield _folder(found, found.trouble, area)
+        if found.trouble.code == "ENOENT":
+            return
+    if found.foreign:
+        yield area.error("database.owner", found.foreign, "what it says, once you know that nobody has changed it")
+    if found.root_owned:
+        what = (
+            f"{named([path.name for path in found.root_owned])} in {folder} belong to root, the folder to {found.owner}"
+        )
+        mend = f"chown {found.owner} {' '.join(map(str, found.root_owned))}"
+        yield area.error("database.owner", f"{what}: the gateway cannot write them", mend)
+    if found.file_trouble is not None:
+        yield area.error("database.file", f"{found.path}: {found.file_trouble.detail}", _as_owner(found))
+    yield from _schema(found, running, area)
+    if found.fsync is not None:
+        yield _fsync(found.fsync, hold_budget, area)
+    if found.free is not None:
+        yield _space(found, found.free, area)
+    yield from _spool(found, area)
+
+
+def _as_owner(found: facts.Database) -> str:
+    return f"as the gateway's user: sudo -u {found.owner or 'agi-sms'} agi-sms doctor"
+
+
+def _folder(found: facts.Database, trouble: facts.Trouble, area: Area) -> Finding:
+    folder = found.path.parent
+    match trouble.code:
+        case "ENOENT":
+            what = f"there is no folder {folder} yet; the gateway's first start makes it"
+            return area.unknown("database.folder", what, "agi-sms run, or systemctl start agi-sms")
+        case "ENOSPC":
+            what = f"nothing can be written in {folder}: the disk is full"
+            return area.error("database.folder", what, f"make room: df -h {folder}")
+        case "EROFS":
+            what = f"nothing can be written in {folder}: its file system is read-only"
+            return area.error("database.folder", what, "dmesg says why; mount -o remount,rw, or another disk")
+        case "EACCES" if found.owner and found.owner != found.user:
+            what = f"{folder} is {found.owner}'s, and this user ({found.user}) may not write there"
+            return area.unknown("database.folder", what, _as_owner(found))
+    return area.error("database.folder", f"nothing can be written in {folder}: {trouble.detail}", f"ls -ld {folder}")
+
+
+def _schema(found: facts.Database, running: facts.Gateway, area: Area) -> Iterator[Finding]:
+    if not found.exists:
+        yield area.ok("database.file", "not made yet; the gateway's first start does")
+    elif found.schema is None:
+        if found.file_trouble is None:
+            what = f"which version {found.path} has cannot be told"
+            yield area.unknown("database.schema", what, "another process may hold it; agi-sms history says more")
+    elif found.schema == 0:
+        what = f"{found.path} is no database of agi-sms"
+        yield area.error("database.schema", what, "give `database` another path")
+    elif found.schema > found.newest:
+        what = f"{found.path} was written by a newer agi-sms (schema {found.schema}, this one knows {found.newest})"
+        yield area.error("database.schema", what, "upgrade agi-sms, or restore the backup from before")
+    elif found.schema < found.newest and running.pid is not None:
+        what = f"the gateway that runs is older than this command (schema {found.schema}, not {found.newest})"
+        yield area.warning("database.schema", what, "systemctl restart agi-sms")
+    elif found.schema < found.newest:
+        yield area.ok("database.schema", "is brought up to date by the next start")
+    else:
+        yield area.ok("database.schema", f"schema {found.schema}")
+
+
+def _fsync(median: timedelta, hold_budget: timedelta, area: Area) -> Finding:
+    took = span(median.total_seconds())
+    if median <= SLOW:
+        return area.ok("database.fsync", f"a write is on the disk in {took}")
+    what = (
+        f"a write takes {took} until it is on the disk; a call waits for it (hold_budget {durations.show(hold_budget)})"
+    )
+    mend = "a disk of its own, or an SSD; what else writes there: iostat -x 1"
+    if median <= TOO_SLOW:
+        return area.warning("database.fsync", what, mend)
+    return area.error("database.fsync", what, mend)
+
+
+def _space(found: facts.Database, free: int, area: Area) -> Finding:
+    left = f"{free / (1 << 30):.1f} GiB" if free >= LITTLE else f"{free >> 20} MiB"
+    mend = f"make room: df -h {found.path.parent}"
+    if free < TOO_LITTLE:
+        return area.error("database.space", f"{left} left on the disk", mend)
+    if free < LITTLE:
+        return area.warning("database.space", f"{left} left on the disk", mend)
+    return area.ok("database.space", f"{left} left")
+
+
+def _spool(found: facts.Database, area: Area) -> Iterator[Finding]:
+    if found.spool_trouble is not None and (found.spool_exists or found.trouble is None):
+        what = f"the spool {found.spool}: {found.spool_trouble.detail}"
+        yield area.error("spool.file", what, _as_owner(found))
+    if found.quarantine:
+        path = found.spool.with_name(found.spool.name + ".quarantine")
+        yield area.warning(
+            "spool.quarantine", f"{path} holds calls that could not be stored", f"each line says why: cat {path}"
+        )
+
+
+# --- receipts -----------------------------------------------------------------------------------------------------
+
+
+def receipts(
+    loaded: Config, running: facts.Gateway, listener: facts.Port | None, public: facts.Port | None
+) -> Iterator[Finding]:
+    """Whether what providers report comes in."""
+    area = Area(name="receipts")
+    desk = loaded.settings.receipts
+    reporting = [name for name, one in loaded.providers.items() if getattr(one, "receipts", None) is not None]
+    if desk is None:
+        if reporting:
+            what = f"{named(reporting)} would report what became of messages, and no receipts key says where"
+            yield area.warning("receipts.missing", what, "receipts: {public_url: https://...}, or receipts: null there")
+        return
+    if not reporting:
+        what = "a port is open for receipts, and no provider reports over HTTP"
+        yield area.warning("receipts.unused", what, "take out the receipts key")
+    elif not desk.public_url:
+        what = f"{named(reporting)} cannot be told where to report"
+        yield area.warning("receipts.missing", what, "receipts.public_url: how they reach this machine")
+    if listener is not None:
+        if listener.ours:
+            yield area.ok("receipts.listener", f"the port {desk.listen} is open")
+        elif listener.trouble is not None:
+            what = f"the port {desk.listen}: {listener.trouble.detail}"
+            yield area.error(
+                "receipts.listener", what, "receipts came after the gateway's start? systemctl restart agi-sms"
+            )
+        else:
+            what = f"at {desk.listen} somebody else answers ({_who(listener)})"
+            yield area.error("receipts.listener", what, "another receipts.listen, then systemctl restart agi-sms")
+    if desk.public_url and public is not None:
+        yield from _public(desk.public_url, desk.listen, running, public, area)
+
+
+def _public(url: str, listen: str, running: facts.Gateway, public: facts.Port, area: Area) -> Iterator[Finding]:
+    if not url.startswith("https") and not near(yarl.URL(url).host or ""):
+        what = f"{url} is without TLS: on the way, receipts with phone numbers can be read"
+        yield area.warning("receipts.https", what, "a certificate for the proxy, and https in receipts.public_url")
+    proxy = f"the proxy hands {url}/receipts/ on to http://{listen}/receipts/"
+    if public.trouble is not None:
+        what = f"{public.where}: {public.trouble.detail}"
+        if public.trouble.code in ("dns", "tls"):
+            yield area.error("receipts.public_url", what, f"{_SSL} HOST:443, or the name in receipts.public_url")
+        else:
+            mend = "try it from outside: curl -I " + public.where
+            yield area.warning("receipts.public_url", f"{what} (as seen from this machine)", mend)
+    elif public.ours:
+        yield area.ok("receipts.public_url", f"{url} leads here")
+    elif public.status in (502, 503, 504) and running.pid is None:
+        yield area.ok("receipts.public_url", f"{url}: a proxy answers, and waits for the gateway")
+    elif public.status in (502, 503, 504):
+        what = f"{public.where}: a proxy answers {_who(public)}: it does not reach the gateway"
+        yield area.error("receipts.public_url", what, proxy)
+    elif public.status in (401, 403, 405):
+        what = f"{public.where}: {_who(public)} answers; whether receipts get through cannot be told"
+        yield area.unknown("receipts.public_url", what, proxy)
+    else:
+        what = f"{public.where}: somebody else answers ({_who(public)})"
+        yield area.error("receipts.public_url", what, proxy)
+
+
+def _who(port: facts.Port) -> str:
+    return f"{port.status}{f', {port.server}' if port.server else ''}"

@@ -1,0 +1,110 @@
+"""`agi-sms flow` against a real Asterisk: what it says of its dialplan, and who may ask."""
+
+import dataclasses
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from agi_sms import dialplan
+from agi_sms.asterisk import survey
+from agi_sms.asterisk.settings import Ami
+from rig import asterisk as rig_asterisk
+from tests.acceptance.conftest import AsteriskFactory
+
+pytestmark = [pytest.mark.asterisk, pytest.mark.asterisk_versions("22", "16")]
+
+DATA = Path(__file__).resolve().parents[1] / "data" / "dialplan"
+LONG = "l" * 1200  # LOREM in syntax.conf: more than a listing shows
+SECRET = "a-secret-of-this-test"
+USERS = {"full": "system,command", "listing": "system,reporting", "small": "system"}
+
+
+def source(name: str) -> str:
+    return (DATA / f"{name}.conf").read_text(encoding="utf-8").replace("LOREM", LONG)
+
+
+def recorded(name: str) -> dialplan.Dialplan:
+    return dialplan.parse_show((DATA / f"{name}.txt").read_text(encoding="utf-8"))
+
+
+def own(plan: dialplan.Dialplan, name: str) -> dict[str, dialplan.Context]:
+    """The contexts that a file of ours makes."""
+    names = re.findall(r"^\[([^\]]+)\]$", source(name), re.MULTILINE)
+    return {one: plan.contexts[one] for one in names if one != "globals"}
+
+
+def made(plan: dialplan.Dialplan, name: str) -> tuple[dialplan.NodeCall, ...]:
+    """The visits in them."""
+    found = [one for one in dialplan.visits(plan) if one.context in own(plan, name)]
+    return tuple(sorted(found, key=lambda one: (one.context, one.exten, one.priority)))
+
+
+def settings(pbx: rig_asterisk.Asterisk, user: str) -> Ami:
+    return Ami.model_validate({"port": pbx.ami_port, "username": user, "secret": SECRET, "timeout": "10s"})
+
+
+def flow(pbx: rig_asterisk.Asterisk, folder: Path, user: str, *words: str) -> "subprocess.CompletedProcess[str]":
+    """The command, configured for this Asterisk."""
+    ami = {"port": pbx.ami_port, "username": user, "secret": SECRET, "timeout": "10s"}
+    content = {"text": "ACME"}
+    tree = {"database": "box.db", "pbx": {"main": {"ami": ami}}, "nodes": {"company-info": {"content": content}}}
+    (folder / "agi-sms.yaml").write_text(json.dumps(tree))
+    program = Path(sys.executable).with_name("agi-sms")
+    command = [str(program), "flow", *words, "--config", str(folder / "agi-sms.yaml")]
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+
+
+async def test_a_running_asterisk(fresh_asterisk: AsteriskFactory, tmp_path: Path) -> None:
+    pbx = fresh_asterisk()
+    manager = (pbx.directory / "etc" / "manager.conf").read_text()
+    for user, rights in USERS.items():
+        manager += f"\n[{user}]\nsecret = {SECRET}\npermit = 127.0.0.1/255.255.255.255\n"
+        manager += f"read =\nwrite = {rights}\nwritetimeout = 5000\n"
+    pbx.configure("manager.conf", manager)
+    pbx.cli("manager reload")
+
+    for name in ("syntax", "company"):
+        pbx.load_dialplan(source(name))
+        told = await survey.Survey(settings(pbx, "full")).dialplan()
+        assert not told.cut
+        assert own(told, name) == own(recorded(name), name)
+        visits = made(told, name)
+        assert visits == made(recorded(name), name)
+        assert all(one.file == "extensions_test.conf" for one in visits)
+
+        listed = await survey.Survey(settings(pbx, "listing")).dialplan()
+        for one, other in zip(visits, made(listed, name), strict=True):
+            assert dataclasses.replace(one, file="", line=0, arguments=()) == dataclasses.replace(other, arguments=())
+
+    with pytest.raises(survey.NoRight, match=r"\[small\], write = system,command"):
+        await survey.Survey(settings(pbx, "small")).dialplan()
+
+    drawn = flow(pbx, tmp_path, "full", "from-trunk", "--output", str(tmp_path / "flow.svg"))
+    assert drawn.returncode == 0, drawn.stderr
+    assert "12 SMS nodes" in drawn.stdout
+    assert "hours" in (tmp_path / "flow.svg").read_text(encoding="utf-8")
+    assert "enters wake-up" in drawn.stderr
+
+    assert "company-info" in flow(pbx, tmp_path, "listing", "announcement").stdout
+    refused = flow(pbx, tmp_path, "small", "announcement")
+    assert refused.returncode == 1
+    assert "write = system,command" in refused.stderr
+    unknown = flow(pbx, tmp_path, "full", "announcment")
+    assert unknown.returncode == 2
+    assert "near it: announcement" in unknown.stderr
+
+
+async def test_what_is_saved_by_the_command_line_is_the_same(fresh_asterisk: AsteriskFactory) -> None:
+    """`asterisk -rx "dialplan show" > FILE`, as the help says."""
+    from rig import engine
+
+    pbx = fresh_asterisk()
+    pbx.load_dialplan(source("company"))
+    command = ["exec", pbx.container, "asterisk", "-C", "/rig/etc/asterisk.conf", "-rx", "dialplan show"]
+    saved = dialplan.parse_show(engine.docker(*command))
+    assert own(saved, "company") == own(recorded("company"), "company")
+    assert not saved.cut

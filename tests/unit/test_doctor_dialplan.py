@@ -1,0 +1,251 @@
+"""What doctor says of a dialplan: our subroutines in it, and the nodes that it names."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agi_sms import dialplan, doctor
+from agi_sms import doctor_facts as facts
+from agi_sms.doctor_finding import Finding, Severity
+from tests.unit import wellness
+from tests.unit.wellness import NODE, PBX, only, world, wrong
+
+UNKNOWN, WARNING, ERROR = Severity.UNKNOWN, Severity.WARNING, Severity.ERROR
+CALLS = {
+    "ari": "Gosub(agi-sms,s,1(desk))",
+    "agi": "Gosub(agi-sms-agi,s,1(desk))",
+    "event": "Gosub(agi-sms-event,s,1(desk))",
+    "stasis": "Stasis(agi-sms,desk)",
+    "fastagi": "AGI(agi://127.0.0.1:4573/desk)",
+    "userevent": 'UserEvent(AgiSms,"AgiSms: desk")',
+}
+
+
+def steps(*applications: str, context: str = "from-trunk") -> str:
+    first, *rest = applications
+    return f"[{context}]\nexten => 100,1,{first}\n" + "".join(f" same => n,{one}\n" for one in rest)
+
+
+def told(folder: Path, text: str, *, agi: bool = True, **more: Any) -> list[Finding]:
+    """What is not right with this dialplan; `more` goes into the configuration, or the world."""
+    tree: dict[str, Any] = {"agi": {}} if agi else {}
+    tree |= {key: more.pop(key) for key in ("nodes", "pbx") if key in more}
+    how = {key: more.pop(key) for key in ("subroutines",) if key in more}
+    found = doctor.findings(wellness.loaded(folder, **tree), world(plan=wellness.plan(text, **how), **more))
+    return wrong(found)
+
+
+def ids(found: list[Finding]) -> list[tuple[str, Severity]]:
+    return [(one.id, one.severity) for one in found]
+
+
+@pytest.mark.parametrize("way", ["ari", "agi", "event"])
+def test_our_subroutines(tmp_path: Path, way: str) -> None:
+    assert told(tmp_path, steps(CALLS[way])) == []
+
+
+# --- the subroutines ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("way", "loaded", "missing"),
+    [
+        ("ari", (), ["[agi-sms] is not loaded"]),
+        ("agi", ("agi-sms",), ["[agi-sms-agi] is not loaded"]),
+        ("event", ("agi-sms-event",), ["[agi-sms] is not loaded"]),
+        ("event", (), ["[agi-sms] is not loaded", "[agi-sms-event] is not loaded"]),
+    ],
+)
+def test_subroutine_is_not_loaded(tmp_path: Path, way: str, loaded: tuple[str, ...], missing: list[str]) -> None:
+    found = told(tmp_path, steps("Answer()", CALLS[way]), subroutines=loaded)
+    assert ids(found) == [("dialplan.subroutine", ERROR)] * len(missing)
+    for one, words in zip(found, missing, strict=True):
+        assert words in one.what
+        assert "from-trunk,100,2 (extensions.conf:2)" in one.what
+        assert "#include agi-sms" in one.mend
+
+
+def changed(text: str, *, of: str = "agi-sms") -> dialplan.Dialplan:
+    plan = wellness.plan(text)
+    contexts = dict(plan.contexts)
+    contexts[of] = replace(contexts[of], extensions=tuple(_without_t(contexts[of])))
+    return replace(plan, contexts=contexts)
+
+
+def _without_t(context: dialplan.Context) -> list[dialplan.Extension]:
+    return [one for one in context.extensions if one.name != "T"]
+
+
+def test_subroutine_is_not_whole(tmp_path: Path) -> None:
+    found = doctor.findings(wellness.loaded(tmp_path), world(plan=changed(wellness.CALL)))
+    one = only(found)
+    assert (one.id, one.severity) == ("dialplan.subroutine", ERROR)
+    assert "[agi-sms] has no extension T" in one.what
+
+
+def test_subroutine_is_another_version(tmp_path: Path) -> None:
+    plan = wellness.plan()
+    ours = plan.contexts["agi-sms"]
+    first, *rest = ours.extensions
+    older = replace(first, priorities=first.priorities[:-1])
+    contexts = {**plan.contexts, "agi-sms": replace(ours, extensions=(older, *rest))}
+    one = only(doctor.findings(wellness.loaded(tmp_path), world(plan=replace(plan, contexts=contexts))))
+    assert (one.id, one.severity) == ("dialplan.shipped", WARNING)
+    assert "[agi-sms] is not the one of this version: s differs" in one.what
+    assert "agi-sms.conf" in one.mend
+
+
+def test_application_of_another_name(tmp_path: Path) -> None:
+    pbx = PBX | {"ari": PBX["ari"] | {"app": "sms"}}
+    found = told(tmp_path, steps(CALLS["ari"]), pbx={"main": pbx})
+    assert ids(found) == [("dialplan.app", ERROR)]
+    assert "enters the application agi-sms, and the gateway is sms" in found[0].what
+
+
+# --- nodes --------------------------------------------------------------------------------------------------------
+
+
+def test_nobody_enters_a_node(tmp_path: Path) -> None:
+    assert ids(told(tmp_path, steps("Answer()"))) == [("dialplan.visits", WARNING)]
+
+
+def test_switches_may_enter_nodes(tmp_path: Path) -> None:
+    plan = wellness.plan(steps("Answer()"))
+    here = replace(plan.contexts["from-trunk"], switches=("Realtime/@",))
+    plan = replace(plan, contexts={**plan.contexts, "from-trunk": here})
+    assert ids(wrong(doctor.findings(wellness.loaded(tmp_path), world(plan=plan)))) == [("dialplan.visits", UNKNOWN)]
+
+
+def test_node_that_there_is_not(tmp_path: Path) -> None:
+    calls = [f"Gosub(agi-sms,s,1({node}))" for node in ("desk", "dsek", "dsek", "dsek", "dsek", "")]
+    typo, none = told(tmp_path, steps(*calls))
+    assert (typo.id, typo.severity) == (none.id, none.severity) == ("dialplan.node_unknown", ERROR)
+    places = ", ".join(f"from-trunk,100,{at + 1} (extensions.conf:{at + 1})" for at in (1, 2, 3))
+    assert typo.what == f"there is no node dsek, which is entered at {places} and 1 more"
+    assert "did you mean desk?" in typo.mend
+    assert "from-trunk,100,6" in none.what
+
+
+def test_node_that_may_have_a_mistake(tmp_path: Path) -> None:
+    told = facts.Configuration(path=Path("/etc/agi-sms.yaml"), mistakes=("/etc/agi-sms.yaml:3: nodes.x: is wrong",))
+    plan = wellness.plan(steps(CALLS["ari"], "Gosub(agi-sms,s,1(x))"))
+    found = wrong(doctor.findings(wellness.loaded(tmp_path), world(configuration=told, plan=plan)))
+    assert ids(found) == [("configuration.mistake", ERROR), ("dialplan.node_unknown", UNKNOWN)]
+
+
+def test_node_that_only_the_call_knows(tmp_path: Path) -> None:
+    found = told(tmp_path, steps("Gosub(agi-sms,s,1(${NODE}))", CALLS["ari"]))
+    assert ids(found) == [("dialplan.node_computed", UNKNOWN)]
+    assert "${NODE} at from-trunk,100,1" in found[0].what
+
+
+def test_node_that_nobody_enters(tmp_path: Path) -> None:
+    found = told(tmp_path, steps(CALLS["ari"]), nodes={"desk": NODE, "night": NODE, "day": NODE})
+    assert ids(found) == [("dialplan.node_unreached", WARNING)]
+    assert found[0].what == "no step of the dialplan enters night, day"
+    assert "Gosub(agi-sms,s,1(night))" in found[0].mend
+
+
+def test_node_that_a_computed_step_may_enter(tmp_path: Path) -> None:
+    text = steps("Gosub(agi-sms,s,1(${NODE}))", CALLS["ari"])
+    found = told(tmp_path, text, nodes={"desk": NODE, "night": NODE})
+    assert ids(found) == [("dialplan.node_computed", UNKNOWN), ("dialplan.node_unreached", UNKNOWN)]
+
+
+def test_node_of_another_pbx(tmp_path: Path) -> None:
+    """Where one dialplan is unknown, nobody can say that no step enters a node."""
+    loaded = wellness.loaded(tmp_path, pbx={"main": PBX, "far": PBX}, nodes={"desk": NODE, "night": NODE})
+    pbxs = tuple(
+        facts.Pbx(name=name, ari=wellness.ARI, ami=wellness.AMI, plan=plan, plan_trouble=trouble)
+        for name, plan, trouble in (("main", wellness.plan(), ""), ("far", None, "the AMI user gw may not read it"))
+    )
+    one = only(doctor.findings(loaded, world(pbxs=pbxs)))
+    assert (one.id, one.severity, one.about) == ("dialplan.read", UNKNOWN, "far")
+    assert "may not read it" in one.what
+    pbxs = (pbxs[0], replace(pbxs[0], name="far", plan=wellness.plan(steps("Gosub(agi-sms,s,1(night))"))))
+    assert wrong(doctor.findings(loaded, world(pbxs=pbxs))) == []
+
+
+def test_listing_without_an_end(tmp_path: Path) -> None:
+    plan = replace(wellness.plan(), cut=True)
+    assert ids(wrong(doctor.findings(wellness.loaded(tmp_path), world(plan=plan)))) == [("dialplan.cut", UNKNOWN)]
+
+
+# --- how they are entered -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("application", "expected"),
+    [
+        ("Dial(PJSIP/a,20,U(agi-sms^desk))", ("dialplan.callee_leg", WARNING)),
+        ("Dial(PJSIP/a,20,b(agi-sms^s^1(desk)))", ("dialplan.leg_down", ERROR)),
+        ("Dial(PJSIP/a,20,b(agi-sms-event^s^1(desk)))", ("dialplan.callee_leg", WARNING)),
+        ("Dial(PJSIP/a,20,B(agi-sms^s^1(desk)))", None),
+        ("Set(CHANNEL(hangup_handler_push)=agi-sms-event,s,1(desk))", None),
+    ],
+)
+def test_legs(tmp_path: Path, application: str, expected: tuple[str, Severity] | None) -> None:
+    found = [one for one in told(tmp_path, steps(CALLS["ari"], application)) if one.id != "dialplan.node_unknown"]
+    assert ids(found) == ([expected] if expected else [])
+    assert all("from-trunk,100,2 (extensions.conf:2)" in one.what for one in found)
+
+
+@pytest.mark.parametrize(
+    ("way", "expected", "mend"),
+    [
+        ("stasis", ("dialplan.no_watchdog", WARNING), "Gosub(agi-sms,s,1(desk))"),
+        ("fastagi", ("dialplan.no_watchdog", WARNING), "Gosub(agi-sms-agi,s,1(desk))"),
+        ("userevent", ("dialplan.unrecorded", WARNING), "Gosub(agi-sms-event,s,1(desk))"),
+    ],
+)
+def test_without_our_subroutine(tmp_path: Path, way: str, expected: tuple[str, Severity], mend: str) -> None:
+    found = told(tmp_path, steps(CALLS[way]))
+    assert ids(found) == [expected]
+    assert mend in found[0].mend
+
+
+# --- FastAGI ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("way", ["agi", "fastagi"])
+def test_agi_is_off(tmp_path: Path, way: str) -> None:
+    found = told(tmp_path, steps(CALLS[way]), agi=False)
+    assert ("dialplan.agi_off", ERROR) in ids(found)
+
+
+def test_agi_of_somebody_else(tmp_path: Path) -> None:
+    """Another program's AGI scripts are none of our business."""
+    assert told(tmp_path, steps(CALLS["ari"], "AGI(agi://10.0.0.1:4573/billing)", "AGI(local.py)"), agi=False) == []
+
+
+@pytest.mark.parametrize(
+    ("listen", "variable", "right"),
+    [
+        ("127.0.0.1:4573", "", True),
+        ("127.0.0.1:4573", "127.0.0.1", True),
+        ("127.0.0.1:4573", "localhost:4573", True),
+        ("127.0.0.1:4573", "127.0.0.1:4574", False),
+        ("127.0.0.1:4573", "192.0.2.7:4573", False),
+        ("0.0.0.0:4573", "192.0.2.7:4573", True),
+        ("0.0.0.0:5000", "", False),
+    ],
+)
+def test_agi_address(tmp_path: Path, listen: str, variable: str, right: bool) -> None:
+    loaded = wellness.loaded(tmp_path, agi={"listen": listen}, pbx={"main": PBX | {"addresses": ["127.0.0.1"]}})
+    ari = replace(wellness.ARI, variables={"AGISMS_AGI": variable, "AGISMS_WATCHDOG": ""})
+    found = wrong(doctor.findings(loaded, world(ari=ari, plan=wellness.plan(steps(CALLS["agi"])))))
+    assert ids(found) == ([] if right else [("dialplan.agi_address", ERROR)])
+    assert all(listen in one.what for one in found)
+
+
+def test_agi_address_that_nobody_tells(tmp_path: Path) -> None:
+    ari = replace(wellness.ARI, variables=None)
+    assert ids(told(tmp_path, steps(CALLS["agi"]), ari=ari)) == [("dialplan.agi_address", UNKNOWN)]
+
+
+def test_agi_address_in_the_dialplan(tmp_path: Path) -> None:
+    found = told(tmp_path, steps(CALLS["ari"], "AGI(agi://127.0.0.1:4999/desk)"))
+    assert ids(found) == [("dialplan.agi_address", ERROR)]
+    assert "agi://127.0.0.1:4573/desk" in found[0].mend

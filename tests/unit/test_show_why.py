@@ -1,0 +1,94 @@
+"""Why a message waits, and why its receipt is overdue, as it is told."""
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from agi_sms import message, plain, ports, rates, show_why
+from agi_sms.message import Status
+from tests.unit.test_show import FUTURE, NOW, attempted, make_message, make_story
+
+LATER = NOW + timedelta(minutes=1)
+WAITS = make_message(status=Status.SCHEDULED, due_at=NOW, provider="first")
+
+
+def facts(**changed: Any) -> show_why.Facts:
+    values: dict[str, Any] = {
+        **{"provider": "first", "known": True, "traffic": ports.Traffic(), "runs": True, "left_alone": {}},
+        **{"places": 10, **changed},
+    }
+    return show_why.Facts(**values)
+
+
+LIMIT = {"rate": rates.Rate(most=20, window=timedelta(hours=1)), "traffic": ports.Traffic(begun=20, room_at=FUTURE)}
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({}, "for a free place with first (concurrency: 10)"),
+        (LIMIT, f"first is at its limit: 20 of 20 in 1h, until {plain.local(FUTURE)}"),
+        ({**LIMIT, "traffic": ports.Traffic(begun=19)}, "for a free place"),
+        ({"left_alone": {"first": FUTURE}}, f"first is left alone after faults, until {plain.local(FUTURE)}"),
+        ({"left_alone": {"first": NOW}}, "first is left alone after faults, but for one message now and then"),
+        ({"left_alone": {"second": FUTURE}}, "for a free place"),
+        ({"runs": False}, "for the gateway, which does not run: agi-sms run"),
+        ({"known": False}, "the configuration has no provider first"),
+    ],
+)
+def test_why_a_message_waits(changed: dict[str, Any], told: str) -> None:
+    assert show_why.waiting(WAITS, facts(**changed), LATER).startswith(told)
+
+
+def test_what_does_not_wait_needs_no_reason() -> None:
+    assert show_why.waiting(make_message(status=Status.ACCEPTED), facts(), LATER) == ""
+    assert show_why.waiting(replace(WAITS, due_at=FUTURE), facts(**LIMIT), NOW) == ""
+
+
+def test_why_a_receipt_is_overdue() -> None:
+    late = make_message(status=Status.ACCEPTED, receipt_due_at=NOW, provider="first")
+    found = list(show_why.receipts(late, facts(address="https://x/receipts/first", traffic=ports.Traffic()), LATER))
+    assert found[0] == "the company is told to send it to https://x/receipts/first"
+    assert found[1] == "the last receipt of first: none has ever come"
+    assert len(found) == 3
+    known = facts(address="", traffic=ports.Traffic(unmatched=2, last_receipt_at=NOW))
+    found = list(show_why.receipts(late, known, LATER))
+    assert found[0].startswith("the company is told no address: receipts.listen and receipts.public_url")
+    assert found[1] == f"the last receipt of first: {plain.local(NOW)}"
+    assert found[2].startswith("2 receipts of first fit no message")
+    assert next(show_why.receipts(late, facts(), LATER)).startswith("the last receipt")  # by its own connection
+    assert list(show_why.receipts(replace(late, receipt_due_at=FUTURE), facts(), NOW)) == []
+
+
+@pytest.mark.parametrize(
+    ("providers", "passed"),
+    [
+        (["a", "b"], [(), ()]),
+        (["b"], [("a",)]),
+        (["c", "b"], [("a", "b"), ("a",)]),
+        (["a", "c"], [(), ("b",)]),
+        (["a", "a"], [(), ()]),
+    ],
+)
+def test_who_was_passed_over(providers: list[str], passed: list[tuple[str, ...]]) -> None:
+    attempts = tuple(attempted(id=f"t{at}", n=at, provider=name) for at, name in enumerate(providers))
+    story = make_story(make_message(route=("a", "b", "c")), attempts=attempts)
+    assert list(show_why.passed_over(story).values()) == passed
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"delay": "soon"}, ["delay=soon from the dialplan: ", "is not a duration"]),
+        ({"sender": "MuchTooLongName"}, ["sender=MuchTooLongName from the dialplan: ", "15 characters"]),
+        ({"sender": "TeleShop", "delay": "5m"}, []),
+    ],
+)
+def test_which_argument_was_bad(asked: dict[str, str], told: list[str]) -> None:
+    story = make_story(make_message(reason=message.Reason.BAD_ARGUMENT))
+    visit = replace(story.visit, sender=asked.get("sender"), delay=asked.get("delay"))
+    found = show_why.bad_arguments(visit)
+    assert all(part in found for part in told)
+    assert bool(found) is bool(told)
