@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from agi_sms import breaker, errors, message, metrics, node, numbers, ports, resolution, rounds, text
+from agi_sms import breaker, durations, errors, message, metrics, node, numbers, ports, resolution, rounds, text
 from agi_sms.message import Reason, Status
 
 log = structlog.get_logger(__name__)
@@ -234,12 +235,12 @@ class Fetching(rounds.Worker):
         """What we say for a host. `again`: it was asked before, so its next try may wait for the end of the pause."""
         host.spared += 1
         _count("left_alone")
-        until, end, after = host.breaker.until, "it answers the question asked now", None
+        until, how_long, after = host.breaker.until, "until it answers the question asked now", None
         if until is not None and until > self._clock():
             after = until - self._clock()
-            end = f"{until.astimezone():%H:%M:%S}"  # in the zone of the machine, as the history is shown
+            how_long = f"for {durations.show(timedelta(seconds=math.ceil(after.total_seconds())))} more"
         last = "" if host.last is None else f"; the last: {host.last.detail or host.last.reason}"
-        detail = f"left alone until {end} after {text.counted(host.breaker.count, 'fault')} in a row{last}"
+        detail = f"left alone {how_long} after {text.counted(host.breaker.count, 'fault')} in a row{last}"
         detail = detail[: message.LONGEST_DETAIL]
         return ports.NoAnswer(reason=Reason.CONTENT_UNREACHABLE, detail=detail, again=again, after=after, asked=False)
 

@@ -232,7 +232,7 @@ class _Handler(client_proto.ResponseHandler):
             self.transport.abort()
 
     def _go_on(self) -> None:
-        if self.backlog and not self._queued and not self._full:
+        if (self.backlog or self._lost is not None) and not self._queued and not self._full:
             self._queued = True
             self._share.join(self._take)
 
@@ -245,8 +245,10 @@ class _Handler(client_proto.ResponseHandler):
                 self._refuse()
         if self._came > self._most and not self.backlog:
             self._refuse()
+        if self._lost is not None and not self.backlog and not self._full:
+            (exc,), self._lost = self._lost, None
+            super().connection_lost(exc)
         self._queued = bool(self.backlog) and not self._full
-        self._tell_end()
         return self._queued
 
     def pause_reading(self) -> None:
@@ -259,17 +261,11 @@ class _Handler(client_proto.ResponseHandler):
         self._full = False
         super().resume_reading(resume_parser)
         self._go_on()
-        self._tell_end()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Not before all is taken that came before it."""
         self._lost = (exc,)
-        self._tell_end()
-
-    def _tell_end(self) -> None:
-        if self._lost is not None and not self.backlog and not self._full:
-            (exc,), self._lost = self._lost, None
-            super().connection_lost(exc)
+        self._go_on()
 
     def close(self) -> None:
         self._forget()
@@ -282,7 +278,7 @@ class _Handler(client_proto.ResponseHandler):
     def _forget(self) -> None:
         self.backlog.clear()
         self._full = False
-        self._tell_end()
+        self._go_on()
 
 
 class _Connector(aiohttp.TCPConnector):

@@ -1,7 +1,6 @@
 """Keeps one bound connection to an SMSC: made when first needed, made anew when lost, with growing pauses."""
 
 import asyncio
-import math
 import os
 import random
 import socket
@@ -86,7 +85,7 @@ class Link:
         if self._connecting is None:
             left = self._next_try - self._clock()
             if left > 0:
-                raise Down(self._why.code, f"{self._why}; tried again in {math.ceil(left)}s")
+                raise Down(self._why.code, str(self._why))
             self._connecting = asyncio.create_task(self._connect())
         connecting = self._connecting
         try:

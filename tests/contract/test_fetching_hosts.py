@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from agi_sms import ports
+from agi_sms import durations, ports
 from agi_sms import text as texts
 from agi_sms.message import Reason, Status
 from agi_sms.node import OnError
@@ -14,7 +14,6 @@ from agi_sms.testing import FakeSource
 from tests.contract.fetches import (
     BANK,
     BROKEN,
-    NOW,
     REFUSED,
     SECOND,
     SHOP,
@@ -96,10 +95,8 @@ async def test_a_host_that_keeps_failing_is_left_alone_then_asked_once(
         assert skipped.reason is Reason.CONTENT_UNREACHABLE
         content = (await rig.story(one)).content
         assert content is not None
-        end = (NOW + rig.break_for).astimezone()
-        assert content.detail == (
-            f"left alone until {end:%H:%M:%S} after 3 faults in a row; the last: 503: no database"
-        )
+        lasts = durations.show(rig.break_for)
+        assert content.detail == f"left alone for {lasts} more after 3 faults in a row; the last: 503: no database"
     assert len(source.questions) == 3
     assert requests("left_alone") == alone + 5
 

@@ -76,6 +76,7 @@ def test_a_place_that_is_signed_is_not_refused(changes: dict[str, Any]) -> None:
     reports.provider(receipts=changes)
     reports.provider(receipts=changes)
 
+
 def vonage(**changes: Any) -> http.HttpProvider:
     made = http_settings.Settings.model_validate(
         {

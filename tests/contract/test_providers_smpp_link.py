@@ -182,7 +182,7 @@ async def test_smpp_during_a_pause_nobody_connects() -> None:
         outcomes = [await made.send(HELLO) for _ in range(5)]
         await made.close()
     assert {(type(one), one.code) for one in outcomes} == {(message.ProviderDown, "0x0e")}
-    assert "tried again in" in outcomes[-1].detail
+    assert len({one.detail for one in outcomes}) == 1
     assert len(other.connections) == 1
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from agi_sms import message, plain, ports, rates, show_why
 from agi_sms.message import Status
-from tests.unit.test_show import FUTURE, NOW, attempted, make_message, make_story
+from tests.unit.test_show import FUTURE, NOW, attempted, explain, make_message, make_story
 
 LATER = NOW + timedelta(minutes=1)
 WAITS = make_message(status=Status.SCHEDULED, due_at=NOW, provider="first")
@@ -92,3 +92,24 @@ def test_which_argument_was_bad(asked: dict[str, str], told: list[str]) -> None:
     found = show_why.bad_arguments(visit)
     assert all(part in found for part in told)
     assert bool(found) is bool(told)
+
+
+def test_when_it_was_due_first_and_when_it_is_tried_next() -> None:
+    again = make_message(status=Status.SCHEDULED, first_due_at=NOW, due_at=LATER, attempts=1)
+    told = explain(make_story(again))
+    assert f"due       {plain.local(NOW)}, not after" in told
+    assert f"next try  {plain.local(LATER)}" in told
+    assert "next try" not in explain(make_story(replace(again, attempts=0, due_at=NOW)))
+    doubt = explain(make_story(replace(again, status=Status.UNCERTAIN)))
+    assert f"decided   {plain.local(LATER)}, where no receipt says before" in doubt
+
+
+def test_a_test_message_has_no_revision() -> None:
+    assert "revision" not in explain(replace(make_story(make_message()), node_revision=""))
+
+
+def test_who_was_passed_over_stands_before_the_attempt() -> None:
+    attempt = attempted(provider="second")
+    told = explain(make_story(make_message(route=("first", "second")), attempts=(attempt,))).splitlines()
+    at = next(at for at, line in enumerate(told) if "passed over: first (" in line)
+    assert "second" in told[at + 1]
