@@ -45,6 +45,7 @@ def main() -> None:
       agi-sms trigger NODE --caller +48600100200 --dry-run    what would be sent?
       agi-sms run                                    serve calls
       agi-sms history                                what became of the messages
+      agi-sms doctor                                 no SMS came? what is right, and what is not
     """
 
 

@@ -18,12 +18,12 @@ __all__ = ["IDS", "Finding", "Severity", "exit_code", "findings"]
 IDS = (
     *("configuration.mistake", "configuration.warning"),
     *("gateway.runs", "gateway.reload", "gateway.restart", "gateway.door", "gateway.agi"),
-    "gateway.left_alone",
+    *("gateway.left_alone", "gateway.stranded"),
     *("pbx.asked", "pbx.version", "pbx.modules", "pbx.files", "pjsip.trust_id_inbound"),
     *("ari.reach", "ari.login", "ari.tls", "ari.write", "ari.clock", "ari.application", "ari.parked"),
     *("ari.conf.read", "ari.conf.channelvars", "ari.conf.websocket_write_timeout"),
     *("http.conf.read", "http.conf.bindaddr"),
-    *("ami.reach", "ami.login", "ami.tls", "ami.system", "ami.read_user", "ami.send", "ami.waiting"),
+    *("ami.reach", "ami.login", "ami.tls", "ami.system", "ami.command", "ami.read_user", "ami.send", "ami.waiting"),
     *("dialplan.read", "dialplan.cut", "dialplan.visits", "dialplan.subroutine", "dialplan.shipped", "dialplan.app"),
     *("dialplan.node_unknown", "dialplan.node_computed", "dialplan.node_unreached"),
     *("dialplan.callee_leg", "dialplan.leg_down", "dialplan.no_watchdog", "dialplan.unrecorded"),
@@ -31,7 +31,7 @@ IDS = (
     *("provider.reach", "provider.certificate"),
     *("database.folder", "database.file", "database.owner", "database.schema", "database.file_system"),
     *("database.fsync", "database.space", "spool.file", "spool.quarantine"),
-    *("receipts.listener", "receipts.public_url", "receipts.https", "receipts.missing", "receipts.unused"),
+    *("receipts.listener", "receipts.public_url", "receipts.https", "receipts.unused"),
 )
 _CODES = {Severity.OK: 0, Severity.UNKNOWN: 0, Severity.WARNING: 1, Severity.ERROR: 2}
 _SEND = {"quectel": "QuectelSendSMS", "dongle": "DongleSendSMS"}

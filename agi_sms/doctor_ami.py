@@ -31,6 +31,10 @@ def findings(asked: Asked, settings: pbx_settings.Ami, ami: facts.Ami, area: Are
         yield area.error("ami.system", what, f"manager.conf: [{user}] write = system; {RELOAD_AMI}")
     else:
         yield area.ok("ami.system", "its user may collect visits")
+    if "Command" in ami.actions:
+        yield area.ok("ami.command", "it may read the dialplan")
+    elif "ShowDialPlan" in ami.actions:
+        yield area.ok("ami.command", "it may read the dialplan, without files and lines (which `command` would tell)")
     yield from _reads_events(asked, user, area)
     yield from _sends(asked, ami.actions, user, area)
     if ami.waiting is not None:

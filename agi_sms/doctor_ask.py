@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from agi_sms import clock, dialplan, errors, harmless, reach, service
+from agi_sms import clock, dialplan, errors, harmless, reach, run_status
 from agi_sms import doctor_facts as facts
 from agi_sms import doctor_needs as needs
 from agi_sms.asterisk import survey, survey_ami, survey_ari
@@ -64,7 +64,7 @@ def gateway(database: Path) -> facts.Gateway:
     pid = sqlite.owner_pid(database)
     if pid is None:
         return facts.Gateway(database=database, told=not folder.exists() or os.access(folder, os.X_OK))
-    said = service.read_status(database)
+    said = run_status.read(database)
     if said is None:
         return facts.Gateway(database=database, pid=pid)
     return facts.Gateway(
@@ -74,6 +74,7 @@ def gateway(database: Path) -> facts.Gateway:
         restart=said.restart,
         doors=said.doors,
         left_alone=said.left_alone,
+        stranded=said.stranded,
     )
 
 

@@ -54,6 +54,7 @@ class Gateway:
     restart: tuple[str, ...] = ()  # keys that the last reload could not take
     doors: Mapping[str, str] | None = None  # `ari PBX` and `ami PBX`, each with its link.State
     left_alone: Mapping[str, str] | None = None  # providers, until when (ISO 8601)
+    stranded: Mapping[str, int] | None = None  # messages by their routes, of no provider that there is
 
 
 # --- Asterisk -----------------------------------------------------------------------------------------------------

@@ -62,5 +62,7 @@ def named(names: "list[str] | tuple[str, ...]", most: int = MOST_NAMED) -> str:
 
 
 def span(seconds: float) -> str:
-    """A time in words: `5s`, `2h5m`."""
-    return durations.show(timedelta(seconds=round(seconds))) if seconds >= 1 else f"{seconds * 1000:.1f} ms"
+    """A time in few characters: `0.4ms`, `35ms`, `5s`, `2h5m`."""
+    if seconds >= 1:
+        return durations.show(timedelta(seconds=round(seconds)))
+    return f"{seconds * 1000:.{int(seconds < 0.01)}f}ms"

@@ -25,9 +25,9 @@ def configuration(loaded: Config | None, told: facts.Configuration) -> Iterator[
     """What `check` says of it."""
     area = Area(name="configuration")
     for mistake in told.mistakes:
-        yield area.error("configuration.mistake", mistake, "agi-sms check")
+        yield area.error("configuration.mistake", mistake, "correct it, then agi-sms check")
     for warning in told.warnings:
-        yield area.warning("configuration.warning", warning, "agi-sms check")
+        yield area.warning("configuration.warning", warning, "correct it, then agi-sms check")
     if loaded is not None and not told.mistakes:
         counts = [
             text.counted(len(loaded.nodes), "node"),
@@ -68,6 +68,9 @@ def gateway(told: facts.Gateway, agi: facts.Port | None, zone: tzinfo) -> Iterat
         yield area.warning(
             "gateway.left_alone", what, "agi-sms history shows what it said; health in our configuration"
         )
+    for route, count in (told.stranded or {}).items():
+        what = f"{text.counted(count, 'message')} waiting for {route}, which the configuration no longer has"
+        yield area.warning("gateway.stranded", what, "put it back and reload, or agi-sms retry --route (its --help)")
     if agi is not None:
         if agi.trouble is None:
             yield area.ok("gateway.agi", f"FastAGI is open at {agi.where}")
@@ -237,16 +240,10 @@ def receipts(
     desk = loaded.settings.receipts
     reporting = [name for name, one in loaded.providers.items() if getattr(one, "receipts", None) is not None]
     if desk is None:
-        if reporting:
-            what = f"{named(reporting)} would report what became of messages, and no receipts key says where"
-            yield area.warning("receipts.missing", what, "receipts: {public_url: https://...}, or receipts: null there")
-        return
+        return  # providers that would report are told of with the configuration
     if not reporting:
         what = "a port is open for receipts, and no provider reports over HTTP"
         yield area.warning("receipts.unused", what, "take out the receipts key")
-    elif not desk.public_url:
-        what = f"{named(reporting)} cannot be told where to report"
-        yield area.warning("receipts.missing", what, "receipts.public_url: how they reach this machine")
     if listener is not None:
         if listener.ours:
             yield area.ok("receipts.listener", f"the port {desk.listen} is open")

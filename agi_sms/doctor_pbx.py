@@ -20,11 +20,11 @@ def findings(asked: Asked) -> Iterator[Finding]:
     if asked.ari is None and asked.ami is None:
         yield area.unknown("pbx.asked", "has neither ari nor ami: nothing can be asked", f"give it {asked.key}.ami")
         return
+    yield from _version(asked, area)
     if asked.ari is not None and asked.pbx.ari is not None:
         yield from doctor_ari.findings(asked, asked.ari, asked.pbx.ari, area)
     if asked.ami is not None and asked.pbx.ami is not None:
         yield from doctor_ami.findings(asked, asked.ami, asked.pbx.ami, area)
-    yield from _version(asked, area)
     if asked.modules is not None or _answers(asked):
         yield from _modules(asked, area)
     yield from _files(asked, area)

@@ -1,6 +1,5 @@
 """What `agi-sms doctor` prints: a screen for people, JSON for machines."""
 
-import json
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +8,7 @@ from dataclasses import asdict
 from rich import console
 from rich.text import Text
 
-from agi_sms import harmless, text
+from agi_sms import harmless, plain, text
 from agi_sms.doctor_finding import Finding, Severity
 
 MARKS = {Severity.OK: "✓", Severity.UNKNOWN: "?", Severity.WARNING: "!", Severity.ERROR: "✗"}
@@ -27,7 +26,7 @@ _WORST = tuple(reversed(Severity))
 
 def as_json(found: Iterable[Finding]) -> str:
     """A JSON array, one object a finding."""
-    return json.dumps([asdict(one) for one in found], ensure_ascii=False, indent=2)
+    return plain.as_json([asdict(one) for one in found])
 
 
 def screen(out: console.Console, found: Sequence[Finding]) -> None:

@@ -1,6 +1,5 @@
 """What messages come to, by node, day, provider and currency: a table for people, JSON and CSV for machines."""
 
-import json
 from collections.abc import Iterable, Iterator, Sequence
 
 from rich import box, table
@@ -21,7 +20,7 @@ def _row(one: ports.Total) -> dict[str, object]:
 
 def as_json(totals: Iterable[ports.Total]) -> str:
     """A JSON array; `cost` is text, as no float is exact; null where no price is known."""
-    return json.dumps([_row(one) for one in totals], ensure_ascii=False, indent=2)
+    return plain.as_json([_row(one) for one in totals])
 
 
 def as_csv(totals: Iterable[ports.Total]) -> str:

@@ -335,9 +335,25 @@ FAULTS: dict[str, tuple[Fault, Bad, str]] = {
 }
 
 
-@pytest.mark.parametrize("name", FAULTS)
+OURS = {  # what we judge, and not how this Asterisk or that one tells it
+    *("one channelvar is missing", "write timeout is the default", "HTTP is open to the network"),
+    *("module app_userevent", "module func_uri", "subroutine of another version", "subroutine is not whole"),
+    *(name for name in FAULTS if "node" in name or "bare" in name or "FastAGI" in name),
+}
+
+
+@pytest.mark.parametrize("name", sorted(FAULTS.keys() - OURS))
 def test_one_thing_is_wrong(patient: Patient, gateway: Gateway, name: str) -> None:
-    fault, expected, words = FAULTS[name]
+    wrong(patient, gateway, *FAULTS[name])
+
+
+@ONLY_22
+@pytest.mark.parametrize("name", sorted(OURS))
+def test_one_thing_more_is_wrong(patient: Patient, gateway: Gateway, name: str) -> None:
+    wrong(patient, gateway, *FAULTS[name])
+
+
+def wrong(patient: Patient, gateway: Gateway, fault: Fault, expected: Bad, words: str) -> None:
     with fault(patient):
         found, _ = examine(gateway)
     assert bad(found) == expected
@@ -364,11 +380,11 @@ def test_wrong_password(patient: Patient, gateway: Gateway, door: str, key: str,
 def test_modules_are_asked_over_ami_where_ari_does_not_tell(patient: Patient, gateway: Gateway) -> None:
     with patient.unloaded("res_ari_asterisk"), patient.unloaded("func_cut"):
         found, _ = examine(gateway)
-    told = bad(found)
-    assert ("pbx.modules", "error") in told or ("ari.reach", "error") in told
+    assert bad(found) == {("pbx.modules", "error")}
     assert "func_cut" in said(found, "pbx.modules")
 
 
+@ONLY_22
 def test_gateways_application_has_another_name(patient: Patient, gateway: Gateway) -> None:
     tree = json.loads(gateway.config.read_text())
     tree["pbx"]["main"]["ari"]["app"] = "sms"

@@ -50,7 +50,7 @@ TREE: dict[str, Any] = {
 }
 COMMANDS = (
     *("run", "check", "reload", "history", "explain", "trigger", "cancel", "retry", "completion"),
-    *("providers", "send-test", "resolve"),
+    *("providers", "send-test", "resolve", "doctor"),
 )
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import logging
+import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -21,7 +23,7 @@ from agi_sms import cli, clock, config, doctor, doctor_ask
 from agi_sms import doctor_facts as facts
 from agi_sms.asterisk import survey_ami
 from agi_sms.outbox import health, sqlite
-from tests.contract import peer
+from tests.contract import peer, test_reach
 from tests.unit import wellness
 
 RIGHT, WARNINGS, ERRORS = 0, 1, 2
@@ -268,6 +270,38 @@ async def test_one_that_keeps_no_deadline(tmp_path: Path, quick: None, monkeypat
     assert one.ari is not None
     assert one.ari.trouble is not None
     assert one.ari.trouble.code == "connect"
+
+
+async def test_provider_whose_certificate_has_ended(tmp_path: Path) -> None:
+    chain = test_reach.certificate(tmp_path, ends=clock.now() - timedelta(days=1))
+    async with test_reach.listening(chain=chain, refused=True) as (port, _):
+        company = wellness.COMPANY | {"url": f"https://127.0.0.1:{port}/send", "ca_file": str(chain)}
+        path = configured(tmp_path, pbx={}, providers={"company": company}, routes={"default": ["company"]})
+        found = await examined(path)
+    loaded = config.load(path, {})
+    (one,) = [one for one in doctor.findings(loaded, found) if one.id == "provider.reach"]
+    assert one.severity == "error"
+    assert "certificate has expired" in one.what
+    assert "openssl s_client -connect 127.0.0.1" in one.mend
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted, which only root may")
+@pytest.mark.parametrize(("options", "words"), [("size=64k", "the disk is full"), ("ro", "read-only")])
+def test_folder_that_takes_nothing(tmp_path: Path, options: str, words: str) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    subprocess.check_call(["mount", "-t", "tmpfs", "-o", options, "agi-sms-test", disk])
+    try:
+        if options != "ro":
+            with (disk / "filling").open("wb") as file:
+                os.posix_fallocate(file.fileno(), 0, shutil.disk_usage(disk).free)
+        before = sorted(disk.iterdir())
+        found = rows(configured(tmp_path, pbx={}, database=str(disk / "box.db")), code=ERRORS)
+        (row,) = [row for row in found if row["id"] == "database.folder"]
+        assert (row["severity"], words in row["what"]) == ("error", True)
+        assert sorted(disk.iterdir()) == before
+    finally:
+        subprocess.check_call(["umount", "-l", disk])
 
 
 async def test_disk_that_hangs(tmp_path: Path, quick: None, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -86,6 +86,7 @@ def test_warnings_of_the_configuration(tmp_path: Path) -> None:
         ({"restart": ("database", "pbx.main")}, "gateway.restart", WARNING, "database, pbx.main"),
         ({"doors": {"ari main": "refused"}}, "gateway.door", ERROR, "ari main is refused"),
         ({"doors": {"ami main": "connecting"}}, "gateway.door", ERROR, "ami main is connecting"),
+        ({"stranded": {"old": 3}}, "gateway.stranded", WARNING, "3 messages waiting for old"),
         ({"left_alone": {"company": "2026-11-23T12:00:30+00:00"}}, "gateway.left_alone", WARNING, "until 13:00:30"),
     ],
     ids=str,
@@ -170,8 +171,8 @@ def denied(code: str) -> facts.Trouble:
         ({"schema": 0}, "database.schema", ERROR, "no database of agi-sms"),
         ({"schema": 9}, "database.schema", ERROR, "newer agi-sms (schema 9, this one knows 4)"),
         ({"schema": 3}, "database.schema", WARNING, "the gateway that runs is older"),
-        ({"fsync": timedelta(milliseconds=35)}, "database.fsync", WARNING, "35.0 ms"),
-        ({"fsync": timedelta(milliseconds=150)}, "database.fsync", ERROR, "150.0 ms"),
+        ({"fsync": timedelta(milliseconds=35)}, "database.fsync", WARNING, "35ms"),
+        ({"fsync": timedelta(milliseconds=150)}, "database.fsync", ERROR, "150ms"),
         ({"free": 512 << 20}, "database.space", WARNING, "512 MiB left"),
         ({"free": 50 << 20}, "database.space", ERROR, "50 MiB left"),
         ({"spool_trouble": denied("EACCES")}, "spool.file", ERROR, "its words"),
@@ -231,8 +232,6 @@ def test_receipts_come_in(
 @pytest.mark.parametrize(
     ("tree", "key"),
     [
-        ({"providers": {"company": REPORTING}}, "receipts.missing"),
-        ({"providers": {"company": REPORTING}, "receipts": {"listen": "127.0.0.1:8090"}}, "receipts.missing"),
         ({"receipts": RECEIPTS}, "receipts.unused"),
         (
             {"providers": {"company": REPORTING}, "receipts": RECEIPTS | {"public_url": "http://sms.example"}},
@@ -242,8 +241,19 @@ def test_receipts_come_in(
 )
 def test_receipts_and_providers_fit(tmp_path: Path, tree: dict[str, Any], key: str) -> None:
     loaded = wellness.loaded(tmp_path, **tree)
-    one = only(doctor.findings(loaded, world(listener=HERE if "receipts" in tree else None, public=OUT)))
+    one = only(doctor.findings(loaded, world(listener=HERE, public=OUT)))
     assert (one.id, one.severity) == (key, WARNING)
+
+
+@pytest.mark.parametrize("receipts", [None, {"listen": "127.0.0.1:8090"}])
+def test_receipts_that_cannot_come_in(tmp_path: Path, receipts: dict[str, str] | None) -> None:
+    """That is said of the configuration, and once."""
+    loaded = wellness.loaded(
+        tmp_path, providers={"company": REPORTING}, **({"receipts": receipts} if receipts is not None else {})
+    )
+    told = facts.Configuration(path=loaded.path, warnings=loaded.warnings)
+    one = only(doctor.findings(loaded, world(configuration=told, listener=HERE if receipts is not None else None)))
+    assert (one.id, "company" in one.what, "receipt" in one.what) == ("configuration.warning", True, True)
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:8090", "http://localhost"])

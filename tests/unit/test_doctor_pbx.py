@@ -76,6 +76,11 @@ def test_version_is_new_enough(tmp_path: Path, version: str) -> None:
     assert wrong(doctor.findings(wellness.loaded(tmp_path), world(ari=replace(ARI, version=version)))) == []
 
 
+def test_clock_that_was_told_slowly(tmp_path: Path) -> None:
+    ari = replace(ARI, ahead=timedelta(seconds=-3), took=timedelta(seconds=3))
+    assert wrong(doctor.findings(wellness.loaded(tmp_path), world(ari=ari))) == []
+
+
 def test_application_is_taken_while_we_do_not_run(tmp_path: Path) -> None:
     first, second = wrong(doctor.findings(wellness.loaded(tmp_path), world(gateway=OFF)))
     assert (first.id, first.severity) == ("gateway.runs", WARNING)

@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,11 @@ import pytest
 from rich import console
 
 from agi_sms import doctor, show_doctor
+from agi_sms import doctor_facts as facts
 from agi_sms.doctor_finding import Finding, Severity
 from tests.unit import wellness
 
+README = Path(__file__).resolve().parents[2] / "README.md"
 FOUND = (
     Finding(id="a", severity=Severity.OK, area="pbx main", what="Asterisk 22.10.1"),
     Finding(id="b", severity=Severity.UNKNOWN, area="pbx main", what="cannot be told", mend="a right"),
@@ -72,6 +75,30 @@ def test_strangers_words_move_no_cursor() -> None:
     assert "\x1b" not in said
     assert r"name \x1b[2J\x0d second" in said
     assert "[red]no markup[/]" in said
+
+
+README_CALLS = """
+[from-trunk]
+exten => 100,1,Answer()
+ same => n,Gosub(agi-sms,s,1(desk))
+ same => n,Dial(PJSIP/200,20)
+ same => n,Gosub(agi-sms,s,1(mised-call,var.DIALSTATUS=${DIALSTATUS}))
+[ivr]
+exten => 1,1,Gosub(agi-sms,s,1(${NODE}))
+"""
+
+
+def test_the_readme_shows_the_screen(tmp_path: Path) -> None:
+    pbx = {door: settings | {"username": "agi-sms"} for door, settings in wellness.PBX.items()}
+    nodes = {"desk": wellness.NODE, "missed-call": wellness.NODE}
+    loaded = wellness.loaded(tmp_path, pbx={"main": pbx}, nodes=nodes)
+    endpoints = (facts.Endpoint(name="acme", trusts=False, trunk=True),)
+    world = wellness.world(
+        ari=replace(wellness.ARI, writes=False, endpoints=facts.Endpoints(looked=endpoints, count=1)),
+        plan=wellness.plan(README_CALLS),
+    )
+    screen = printed(doctor.findings(loaded, world), width=116)
+    assert f"```\n{screen}```\n" in README.read_text(encoding="utf-8"), screen
 
 
 def test_json() -> None:
