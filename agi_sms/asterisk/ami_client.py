@@ -27,6 +27,7 @@ RECORDS_AT_ONCE = 25  # handled before others have their turn
 TREE_PATIENCE = 6.0  # times the usual deadline, for thousands of records
 RIGHTS_HINT = "check manager.conf: the user's section, its secret, permit, and write = system"
 NOT_FOUND = "Database entry not found"
+GONE = frozenset({NOT_FOUND, "Database entry could not be deleted"})  # DBDel's word for it, in 16.28 and 22.10
 END = "\r\n\r\n"  # of a message
 USER_EVENT = "Event: UserEvent\r\n"
 
@@ -214,7 +215,7 @@ class Connection:
     async def delete(self, family: str, key: str) -> None:
         """Delete one entry of AstDB; it is fine if it is gone already."""
         (answer, *_) = await self.action("DBDel", Family=family, Key=key)
-        if not answer.success and answer.message != NOT_FOUND:
+        if not answer.success and answer.message not in GONE:
             raise errors.PbxError(f"DBDel: {answer.message}")
 
     async def ping(self) -> None:

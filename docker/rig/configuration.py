@@ -74,7 +74,8 @@ def own(
             f"astlogdir => /rig/log\n[options]\nverbose = {verbose}\nhighpriority = no\n"
         ),
         "modules.conf": "[modules]\nautoload = no\n" + "".join(f"load = {name}.so\n" for name in modules(version)),
-        "logger.conf": "[general]\ndateformat = %F %T.%3q\n[logfiles]\nfull => notice,warning,error,verbose\n",
+        "logger.conf": "[general]\ndateformat = %F %T.%3q\n"
+        "logger_queue_limit = 100000\n[logfiles]\nfull => notice,warning,error,verbose\n",  # of 1000, lines get lost
         "rtp.conf": f"[general]\nrtpstart = {rtp_start}\nrtpend = {rtp_end}\nicesupport = no\n",
         "cdr.conf": "[general]\nenable = yes\nunanswered = yes\n[csv]\nusegmtime = yes\nloguniqueid = yes\n",
         "pjsip.conf": (

@@ -41,6 +41,7 @@ REFUSALS = (
     604,
     606,
 )
+TAKEN = "Address already in use"  # somebody was quicker: another run, or Asterisk for its RTP
 FOREVER_MS = 600_000
 TONE = bytes((0x80, 0x9E, 0xFF, 0x1E, 0x00, 0x1E, 0x7F, 0x9E)) * 1000  # 1 kHz, one second of µ-law
 
@@ -256,14 +257,17 @@ class Phone:
 
     def start(self) -> None:
         """Start the phone, and return when it can be called."""
-        self._sipp = sipp_process.Process(self._scenario, [], host=self._host)
         end = time.monotonic() + 20
-        while ports.is_free(self._sipp.port):
-            if self._sipp.finished() or time.monotonic() > end:
-                said = self._sipp.errors()
-                self.stop()
+        while True:
+            self._sipp = sipp_process.Process(self._scenario, [], host=self._host)
+            while ports.is_free(self._sipp.port) and not self._sipp.finished() and time.monotonic() < end:
+                time.sleep(0.02)
+            if not self._sipp.finished() and not ports.is_free(self._sipp.port):
+                return
+            said = self._sipp.errors()
+            self.stop()
+            if TAKEN not in said or time.monotonic() > end:
                 raise errors.NotReady(f"the phone did not start: {said}")
-            time.sleep(0.02)
 
     @property
     def uri(self) -> str:
