@@ -284,6 +284,7 @@ _KEPT = re.compile(
     r"(?<![\w+])(?:"
     r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"  # UUID
     r"|\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?:Z|[+-]\d\d:?\d\d)?)?"  # ISO 8601
+    r"|1\d{9}\.\d{1,9}-1\d{15}-\d{9}"  # a visit, as dialplan/agi-sms.conf names it
     r"|1\d{6}(?:\d{3})?\.\d{1,9}"  # uniqueid: seconds since 1970, a counter; no NANP number begins with 1
     r"|0[0-9][a-z][0-9a-z]{13}"  # our ids, whose third character is a letter until 2039
     r"|(?=[0-9]*[A-Fa-f])[0-9A-Fa-f]{20,64}"  # digests
@@ -304,7 +305,7 @@ def mask(text: str) -> str:
 def mask_all(text: str) -> str:
     """Free text with every run of seven and more digits hidden that could be a phone number.
 
-    Uniqueids, UUIDs, ISO timestamps, IPv4 addresses and our own ids stay readable.
+    Uniqueids, visits, UUIDs, ISO timestamps, IPv4 addresses and our own ids stay readable.
     """
     if not _MAYBE.search(text):
         return text

@@ -259,6 +259,8 @@ def test_mask_shows_at_most_a_country_code_and_three_digits(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "asterisk -rx 'database del agi-sms 1795436580.17-1795436580000146-901010203'",
+        "pbx-1795436580.17-1795436580000146-901010203",
         "call 1732333.12 and sys-1732333444.12 of pbx/1732333444.1234",
         "visit 0193aa11-1234-4321-9999-123456789012",
         "message 01kmabcd12345678 is held",
