@@ -345,6 +345,6 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
 
 
 ReceiptMachine.TestCase.settings = settings(
-    max_examples=25, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=15, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestReceipts = ReceiptMachine.TestCase
