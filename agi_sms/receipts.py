@@ -1,16 +1,13 @@
 """What providers report later: keep it, and say once what has become of a message."""
 
-import time
-from collections import Counter
 from collections.abc import Sequence
 
 import structlog
 
-from agi_sms import message, metrics, ports
+from agi_sms import message, metrics, ports, seldom
 
 log = structlog.get_logger(__name__)
 
-TOLD_EVERY = 60.0  # seconds between two lines of one kind about one provider
 _ID_SHOWN = 8  # characters, of an id's end
 
 
@@ -19,8 +16,7 @@ class Receipts:
 
     def __init__(self, *, outbox: ports.Outbox) -> None:
         self._outbox = outbox
-        self._told: dict[tuple[str, str], float] = {}  # when a line was last written
-        self._untold: Counter[tuple[str, str]] = Counter()
+        self._seldom = seldom.Seldom()
 
     async def take(self, provider: str, receipts: Sequence[ports.Receipt]) -> None:
         """As ports.TakeReceipts: durable on return; raises OutboxError, and then they have to come again."""
@@ -42,12 +38,10 @@ class Receipts:
 
     def _complain(self, event: str, provider: str, example: ports.Receipt | None, count: int) -> None:
         """Once in a while, with the number of all since the last time. Some come before the answer, and fit later."""
-        key, now = (event, provider), time.monotonic()
-        self._untold[key] += count
-        if now - self._told.get(key, -TOLD_EVERY) < TOLD_EVERY:
+        since = self._seldom((event, provider), count)
+        if since is None:
             return
-        self._told[key] = now
-        facts: dict[str, object] = {"provider": provider, "receipts": self._untold.pop(key)}
+        facts: dict[str, object] = {"provider": provider, "receipts": since}
         if example is not None:
             facts["for_example"] = _shortened(example.provider_id or example.ref)
             facts |= {"code": example.code, "detail": example.detail}

@@ -8,19 +8,17 @@ told in the log once in a while, and never keeps a place that a call needs.
 
 import asyncio
 import os
-import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 
 import structlog
 from panoramisk import fast_agi
 
-from agi_sms import call, errors, metrics, ports
+from agi_sms import call, errors, metrics, ports, seldom
 from agi_sms.asterisk import agi_header, agi_request, arguments, visiting
 
 LAST_WAIT = 2.0  # seconds that calls in hand get when the gateway stops
-TELL_EVERY = 60.0  # seconds between two lines about connections that were closed for one reason
 REASONS = {
     "stranger": "it comes from an address that is no PBX's, see pbx.NAME.addresses",
     "crowded": "more connections than agi.connections; the one that had said nothing for longest gave way",
@@ -74,21 +72,18 @@ class _Connection:
         self.writer.transport.abort()
 
 
-@dataclass
 class _Drops:
     """Connections that were closed without a visit, told of once in a while."""
 
-    since: dict[str, int] = field(default_factory=dict)
-    told_at: dict[str, float] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._seldom = seldom.Seldom()
 
     def add(self, reason: str, address: str, pbx: str) -> None:
         """Count one."""
         metrics.AGI_DROPPED.labels(reason).inc()
-        count = self.since[reason] = self.since.get(reason, 0) + 1
-        now = time.monotonic()
-        if now - self.told_at.get(reason, -TELL_EVERY) < TELL_EVERY:
+        count = self._seldom(reason)
+        if count is None:
             return
-        self.told_at[reason], self.since[reason] = now, 0
         log.warning(
             "FastAGI connections closed", why=REASONS[reason], connections=count, the_last_from=address, pbx=pbx or None
         )

@@ -7,7 +7,6 @@ once, to whoever listens at that moment. The facts about the channel are Asteris
 
 import asyncio
 import contextlib
-import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
@@ -16,7 +15,7 @@ from typing import Any
 
 import structlog
 
-from agi_sms import call, errors, metrics, ports
+from agi_sms import call, errors, metrics, ports, seldom
 from agi_sms.asterisk import arguments
 
 NAME = "agisms"  # of the event; names and headers are compared in lower case
@@ -25,7 +24,6 @@ LOOK = "agismslook"
 
 MOST_WAITING = 1_000  # visits that are read and not stored yet
 AT_ONCE = 10  # visits being stored, so that they share a commit
-TELL_EVERY = 60.0  # seconds between two log lines about the same
 LAST_WAIT = 2.0  # seconds that visits in hand get when the gateway stops
 
 log = structlog.get_logger(__name__)
@@ -51,7 +49,7 @@ class UserEvents:
         self._ours = ours
         self._look = look
         self._waiting: asyncio.Queue[call.Visit] = asyncio.Queue(MOST_WAITING)
-        self._told: dict[str, tuple[float, int]] = {}  # when a log line was written, and how often it was not since
+        self._seldom = seldom.Seldom()
         self._in_hand = 0  # visits that wait or are being stored
         self.looks = 0  # events that said so
 
@@ -130,9 +128,6 @@ class UserEvents:
 
     def _tell(self, event: str, **facts: Any) -> None:
         """Log it, unless that was done a moment ago; whoever sends events shall not fill the log."""
-        now, (at, unsaid) = time.monotonic(), self._told.get(event, (-TELL_EVERY, 0))
-        if now - at < TELL_EVERY:
-            self._told[event] = (at, unsaid + 1)
-            return
-        self._told[event] = (now, 0)
-        log.warning(event, pbx=self._pbx, **({"more_since_last": unsaid} if unsaid else {}), **facts)
+        since = self._seldom(event)
+        if since is not None:
+            log.warning(event, pbx=self._pbx, **({"more_since_last": since - 1} if since > 1 else {}), **facts)

@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prometheus_client import REGISTRY
 
+from agi_sms import seldom
 from agi_sms.asterisk import agi
 from tests.contract import doors, fake_agi
 from tests.contract.fake_agi import FROM_SUBROUTINE, SUBROUTINE, VALUES, header
@@ -202,7 +203,7 @@ async def test_what_was_not_told_is_told_with_the_next_line(
     before = dropped("closed")
     for number in range(1, 5):
         if number == 4:
-            monkeypatch.setattr(agi, "TELL_EVERY", 0.0)
+            monkeypatch.setattr(seldom, "EVERY", 0.0)
         async with fake_agi.connected(entry):
             pass
         await doors.until(lambda at=number: dropped("closed") == before + at)  # type: ignore[misc]

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agi_sms import call, ports
+from agi_sms import call, ports, seldom
 from agi_sms.asterisk import ami, ami_client, link, user_events
 from tests.contract import doors, fake_astdb
 from tests.contract.fake_astdb import NOW, SECRET, Counted, FakeAstDb, Intake, running, told
@@ -155,11 +155,11 @@ async def test_events_that_cannot_be_read_are_counted_and_told_once(
 
 def test_what_was_left_unsaid_is_told_with_the_next_line(logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
     now = 1000.0
-    monkeypatch.setattr("agi_sms.asterisk.user_events.time.monotonic", lambda: now)
+    monkeypatch.setattr("agi_sms.seldom.time.monotonic", lambda: now)
     events = listening()
     for _ in range(3):
         events.take({"userevent": "AgiSms"})
-    now += user_events.TELL_EVERY
+    now += seldom.EVERY
     events.take({"userevent": "AgiSms"})
     assert [line.get("more_since_last") for line in logged] == [None, 2]
 

@@ -8,7 +8,7 @@ import prometheus_client
 import pytest
 import structlog
 
-from agi_sms import errors, logs, message, ports, receipts
+from agi_sms import errors, logs, message, ports, receipts, seldom
 from tests.contract import stores
 from tests.contract.stores import admit, attempted, begun, claim_one, receipt, sent, statuses
 
@@ -111,7 +111,7 @@ async def test_what_fits_no_message_is_said_now_and_then(
     outbox: ports.Outbox, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keeper, now = receipts.Receipts(outbox=outbox), [0.0]
-    monkeypatch.setattr("agi_sms.receipts.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("agi_sms.seldom.time.monotonic", lambda: now[0])
     await keeper.take("main", [receipt("strange-and-long-id", code="7")])
     await keeper.take("main", [receipt("b"), receipt("c")])
     await keeper.take("spare", [receipt("b")])
@@ -119,7 +119,7 @@ async def test_what_fits_no_message_is_said_now_and_then(
         ("main", 1, "…-long-id"),
         ("spare", 1, "b"),
     ]
-    now[0] = receipts.TOLD_EVERY
+    now[0] = seldom.EVERY
     await keeper.take("main", [receipt("d")])
     assert logged[-1]["receipts"] == 3
     assert {one["log_level"] for one in logged} == {"warning"}
