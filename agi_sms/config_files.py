@@ -2,7 +2,6 @@
 
 import os
 import re
-import stat
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from ruamel.yaml import YAML, events
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.reader import ReaderError
 
+from agi_sms import plain_file
 from agi_sms.config_mistakes import Mistakes, Spot, guarded, secretive
 
 MOST_BYTES = 1 << 20  # of one file
@@ -38,19 +38,6 @@ class Broken(ValueError):
     def __init__(self, what: str, line: int) -> None:
         super().__init__(what)
         self.line = line
-
-
-class _NoFile(Exception):
-    """Not a plain file."""
-
-
-def _bytes(path: Path, most: int) -> bytes:
-    """At most so many bytes; never waits, as reading a pipe would. Raises _NoFile, OSError, ValueError."""
-    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    with os.fdopen(handle, "rb") as file:
-        if not stat.S_ISREG(os.fstat(handle).st_mode):
-            raise _NoFile
-        return file.read(most)
 
 
 class Reader:
@@ -84,11 +71,12 @@ class Reader:
         """A file's text (UTF-8), or None with the mistake noted."""
         here = Spot(str(path), 0, "")
         try:
-            data = _bytes(path, most + 1)
+            with os.fdopen(plain_file.opened(path, links=True), "rb") as file:
+                data = file.read(most + 1)
         except FileNotFoundError:
             self.mistakes.add(here, "there is no such file")
             return None
-        except _NoFile:
+        except plain_file.NoFile:
             self.mistakes.add(here, "is no plain file, but a folder, a pipe or a device")
             return None
         except (OSError, ValueError) as error:

@@ -11,7 +11,6 @@ ever, and nothing behind it is sent.
 """
 
 import enum
-import errno
 import fcntl
 import os
 import re
@@ -21,6 +20,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+
+from agi_sms import plain_file
 
 # OUT<priority><date>_<time>_<serial>_<recipient>_<note>.txt<options>; smsd has room for 99 characters
 _NAME = re.compile(r"(OUT[A-Z][0-9]{8}_[0-9]{6}_[0-9]{3})_(\+?[0-9]{1,20})_([A-Za-z0-9-]{1,40})\.txt(d?)")
@@ -156,13 +157,12 @@ def files(folder: Path) -> Iterator[tuple[Name, os.stat_result]]:
                     yield name, found
 
 
-class NoFile(OSError):
-    """Not a plain file."""
-
-
 def beginning(path: Path) -> tuple[bytes, os.stat_result]:
-    """At most LARGEST_FILE bytes of a file that others may have put there. Raises NoFile, OSError; never waits."""
-    fd = _opened(path)
+    """At most LARGEST_FILE bytes of a file that others may have put there; never waits.
+
+    Raises plain_file.NoFile, OSError.
+    """
+    fd = plain_file.opened(path, links=False)
     try:
         parts: list[bytes] = []
         left = LARGEST_FILE
@@ -175,22 +175,8 @@ def beginning(path: Path) -> tuple[bytes, os.stat_result]:
 
 
 def text_of(path: Path) -> str:
-    """What a file of ours says. Raises NoFile, OSError."""
+    """What a file of ours says. Raises plain_file.NoFile, OSError."""
     return beginning(path)[0].removeprefix(_BOM).decode("utf-16-be", "replace")
-
-
-def _opened(path: Path) -> int:
-    """Raises NoFile, OSError."""
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link; a socket or a device that is not there
-            raise NoFile(error.errno, os.strerror(error.errno)) from None
-        raise
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        os.close(fd)
-        raise NoFile(errno.EINVAL, "is no plain file")
-    return fd
 
 
 def _forget_reads(fd: int) -> None:
@@ -200,8 +186,8 @@ def _forget_reads(fd: int) -> None:
 def _untouched(path: Path) -> bool:
     """Whether nobody has a file open, and nobody had read it before; False where this cannot be told."""
     try:
-        fd = _opened(path)
-    except NoFile:
+        fd = plain_file.opened(path, links=False)
+    except plain_file.NoFile:
         return False
     try:
         fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)  # by default the kernel would end us where a lease is broken

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agi_sms import plain_file
 from agi_sms.providers import gammu_folders
 
 _SAME = 9  # last digits in which two spellings of one number agree
@@ -79,7 +80,7 @@ def read(path: Path) -> Report | None:
     """The report in an inbox file; None where it is a message, or still on its way. Raises OSError."""
     try:
         raw, found = gammu_folders.beginning(path)
-    except gammu_folders.NoFile:
+    except plain_file.NoFile:
         return None
     parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",), comment_prefixes=(";",))
     try:

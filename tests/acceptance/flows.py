@@ -103,6 +103,11 @@ def settled_of(gateway: Gateway, call_id: str) -> list[dict[str, Any]]:
     return found
 
 
+def message_ids(gateway: Gateway) -> set[str]:
+    """Of every message that there is."""
+    return {row[0] for row in _ask(gateway, _MESSAGES)}
+
+
 _COLUMNS = ("id", "call_id", "node", "recipient", "status", "reason", "text")
 _MESSAGES = (
     "SELECT m.id, a.call_id, m.node, m.recipient, m.status, m.reason, m.text "

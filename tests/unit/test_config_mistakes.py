@@ -262,7 +262,7 @@ def test_files_that_cannot_be_read(tmp_path: Path) -> None:
     assert missing.value.mistakes == (f"{tmp_path}/none.yaml: there is no such file",)
     with pytest.raises(errors.ConfigError) as folder:
         config.load(tmp_path, {})
-    assert folder.value.mistakes == (f"{tmp_path}: cannot be read: is a directory",)
+    assert folder.value.mistakes == (f"{tmp_path}: is no plain file, but a folder, a pipe or a device",)
     with pytest.raises(errors.ConfigError) as odd:
         config.load(Path("a\0b"), {})
     assert "\0" not in str(odd.value)
