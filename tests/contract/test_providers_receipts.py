@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agi_sms import errors, message, ports
-from agi_sms.providers import receipts as reading
+from agi_sms.providers import reports as reading
 from tests.contract import reports, subjects
 
 
