@@ -45,6 +45,7 @@ async def of_provider(loaded: "configuration.Config", box: "sqlite.SqliteOutbox"
         rate=rate,
         places=(common_ones.concurrency if common_ones is not None else None) or loaded.settings.concurrency,
         address=show_providers.address(settings) if reports else None,
+        every=getattr(getattr(settings, "polling", None), "every", None),
         runs=sqlite.owner_pid(loaded.settings.database) is not None,
         left_alone=status.health if status is not None else {},
     )

@@ -21,6 +21,11 @@ HELD = Histogram(
     ["pbx"],
     buckets=(0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.02, 0.05, 0.1, 0.15, 0.2, 0.5, 1, 2, 5),
 )
+LOOP_LAG = Histogram(
+    "agi_sms_loop_lag_seconds",
+    "How late the gateway came to what was due; calls wait as long.",
+    buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
+)
 AGI_DROPPED = Counter(
     "agi_sms_agi_dropped", "FastAGI connections closed because they were of no use, by reason.", ["reason"]
 )
@@ -37,6 +42,9 @@ RECEIPTS = Counter(
     "agi_sms_receipts",
     "Receipts: matched, unmatched (nobody's so far), or known (it had come before).",
     ["provider", "result"],
+)
+POLLS = Counter(
+    "agi_sms_polls", "Rounds of asking what became of messages: answered, or gave up.", ["provider", "result"]
 )
 SETTLED = Counter("agi_sms_settled", "Messages whose status a receipt changed, by the new one.", ["provider", "status"])
 

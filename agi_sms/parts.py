@@ -99,6 +99,7 @@ class Parts:
         if not isinstance(wanted, common.Settings):
             return delivery.Account(concurrency=most)
         reports = getattr(provider, "reports", provider.confirms is ports.Confirms.DELIVERY)
+        reports = reports or name in self.polled
         return delivery.Account(
             concurrency=wanted.concurrency or most,
             rate=wanted.limit,
@@ -113,6 +114,15 @@ class Parts:
             name: cast(ports.Reporting, one)
             for name, one in self.providers.edges.items()
             if getattr(one, "reports", False)
+        }
+
+    @property
+    def polled(self) -> Mapping[str, ports.Polled]:
+        """Those who are asked what became of messages."""
+        return {
+            name: cast(ports.Polled, one)
+            for name, one in self.providers.edges.items()
+            if getattr(one, "every", None) is not None
         }
 
     @property

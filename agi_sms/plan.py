@@ -17,7 +17,8 @@ class Plan:
 
     Where there are `faults`, nothing is scheduled: all is held, or skipped where there is no text. `ignored` was
     left out of account. `fetch_at` is when the customer's system is to be asked for the text, None where it is not.
-    Where only its answer can name recipients, a draft without one waits for that.
+    Where only its answer can name recipients, a draft without one waits for that; where nobody can, a draft without
+    one is skipped, so that there is always one, and the history tells why nobody got an SMS.
     """
 
     drafts: tuple[message.Draft, ...]
@@ -74,11 +75,13 @@ def plan(visit: call.Visit, target: node.Node, rules: numbers.Rules) -> Plan:
             status = blank.status
         draft = replace(blank, recipient=wanted.recipient, source=wanted.source, status=status, reason=reason)
         drafts.append(routed(draft, target))
-    if refusal is Reason.CONDITION and not drafts:
-        drafts.append(replace(blank, source=Source.API, status=Status.SKIPPED, reason=refusal))
-    elif refusal is None and _waits_for_names(target, drafts):
+    if refusal is None and _waits_for_names(target, drafts):
         status, reason = (Status.HELD, Reason.BAD_ARGUMENT) if faults else (blank.status, None)
         drafts.append(replace(blank, source=Source.API, status=status, reason=reason))
+    if not drafts:
+        reason = refusal if refusal is Reason.CONDITION else Reason.NO_RECIPIENT
+        source = Source.API if _answer_names(target) else blank.source
+        drafts.append(replace(blank, source=source, status=Status.SKIPPED, reason=reason))
     return Plan(
         drafts=tuple(drafts), faults=tuple(faults), ignored=tuple(ignored), fetch_at=_fetch_at(visit, target, drafts)
     )
@@ -126,13 +129,17 @@ def route(nodes: node.Nodes, name: str, number: str) -> tuple[str, ...] | None:
     return None if found is None else found.route.for_number(number)
 
 
+def _answer_names(target: node.Node) -> bool:
+    """Whether the customer's system may name recipients."""
+    return target.asking is not None and node.Allowed.RECIPIENTS in target.asking.allow
+
+
 def _waits_for_names(target: node.Node, drafts: Iterable[message.Draft]) -> bool:
-    named_by_answer = target.asking is not None and node.Allowed.RECIPIENTS in target.asking.allow
     asked_for = any(
         draft.status is Status.WAITING or (draft.status is Status.HELD and draft.reason is not Reason.NO_ROUTE)
         for draft in drafts
     )
-    return named_by_answer and not asked_for
+    return _answer_names(target) and not asked_for
 
 
 def _fetch_at(visit: call.Visit, target: node.Node, drafts: Iterable[message.Draft]) -> datetime | None:

@@ -492,6 +492,12 @@ class Outbox(Protocol):
         ends which it belongs to. A word that is final for an attempt is its last.
         """
 
+    async def awaited(self, provider: str, *, most: int, after: str = "") -> Sequence["Awaited"]:
+        """Messages whose receipt by this provider is still to come and not overdue, or that it may have taken.
+
+        The oldest first, of those behind the one whose ref is `after`.
+        """
+
     async def judge(self, message_id: str, verdict: Verdict, who: str) -> bool:
         """A person decides about a message that is uncertain or held; False where it is not, or there is no such."""
 
@@ -655,6 +661,41 @@ class Reporting(Provider, Protocol):
 
     def read(self, notice: Notice) -> Report:
         """Raises errors.ReceiptForged where its signature is not good, errors.ReceiptError where it cannot be read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Awaited:
+    """A message that a provider took or may have taken (`in_doubt`), and whose last word is still to come.
+
+    `since` is when its newest attempt by that provider began.
+    """
+
+    ref: str
+    provider_ids: tuple[str, ...]
+    since: datetime
+    in_doubt: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What a provider said when it was asked. `fault`: why it did not tell all, empty where it did.
+
+    `gave_up`: it was not asked about the rest, as it does not answer.
+    """
+
+    receipts: tuple[Receipt, ...] = ()
+    fault: str = ""
+    gave_up: bool = False
+
+
+class Polled(Provider, Protocol):
+    """A provider that is asked what became of messages, so often; None where it is not."""
+
+    @property
+    def every(self) -> timedelta | None: ...
+
+    async def ask(self, awaited: Sequence[Awaited]) -> Told:
+        """What became of these; never raises for what the other side does."""
 
 
 class Connected(Provider, Protocol):

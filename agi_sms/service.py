@@ -16,16 +16,19 @@ from typing import Any
 import structlog
 
 from agi_sms import (
+    attending,
     clock,
     config,
+    config_words,
     delivery,
     durations,
     errors,
     fetching,
     intake,
     logs,
-    metrics,
+    loop_lag,
     parts,
+    polling,
     ports,
     receipts,
     rounds,
@@ -43,7 +46,6 @@ log = structlog.get_logger(__name__)
 SPOOL_PATIENCE = timedelta(milliseconds=350)  # after the hold budget: half a second in all
 THREADS = 64
 RELOAD_PATIENCE = timedelta(seconds=60)
-RECONNECT = 5.0  # seconds, where a provider's connection ended by itself
 
 
 read_status = run_status.read
@@ -68,7 +70,8 @@ class Service:
         self._aside: set[asyncio.Task[None]] = set()
         self._workers: tuple[rounds.Worker, ...] = ()
         self._take_receipts: ports.TakeReceipts = _not_yet
-        self._connected: dict[str, tuple[ports.Connected, asyncio.Task[None]]] = {}
+        self._asker: polling.Polling | None = None
+        self._attending = attending.Attending()
         self._missed = defaultdict[str, asyncio.Event](asyncio.Event)  # by PBX: its own database may hold visits
         self._agi: agi.AgiEntry | None = None
         self._watch = link.Watch(self._tell_status)
@@ -93,6 +96,7 @@ class Service:
                 log.warning("found of an earlier run", rescheduled=found.rescheduled, uncertain=found.uncertain)
             self._outbox = outbox
             self._take_receipts = receipts.Receipts(outbox=outbox).take
+            self._asker = polling.Polling(outbox=outbox, take=self._take_receipts, clock=clock.now)
             await self._listen(stack)
             sender = delivery.Delivery(
                 outbox=outbox, terms=self._sending, clock=clock.now, jitter=_jitter, tell_health=self._tell_health
@@ -115,8 +119,8 @@ class Service:
                 wake_fetching=fetcher.wake,
             )
             self._warm()
-            self._connect()
-            stack.push_async_callback(self._disconnect)
+            self._attend()
+            stack.push_async_callback(self._attending.end)
             self._workers = (sender, fetcher)
             await self._open_agi(stack, outbox, admitter)
             await self._serve(outbox, admitter, sender, fetcher)
@@ -131,6 +135,7 @@ class Service:
             self._task(sender.run, "delivery"),
             self._task(fetcher.run, "fetching"),
             self._task(self._watch.run, "status"),
+            self._task(loop_lag.Heart(look=settings.log.level == "debug").run, "loop lag"),
         ]
         self._tell_status()
         log.info(
@@ -177,7 +182,13 @@ class Service:
                 doors.append((self._watch.named(f"ari {name}", entry), entry.run))
             if pbx.ami is not None:
                 drain = ami.AmiDrain(
-                    name, pbx.ami, admitter.receive, clock=clock.now, ours=_serving(entry), wake=missed
+                    name,
+                    pbx.ami,
+                    admitter.receive,
+                    clock=clock.now,
+                    unknown=self._unknown,
+                    ours=_serving(entry),
+                    wake=missed,
                 )
                 doors.append((self._watch.named(f"ami {name}", drain), drain.run))
         return doors
@@ -206,6 +217,11 @@ class Service:
 
     def _book(self) -> config.Config:
         return self._parts.config
+
+    def _unknown(self, name: str) -> str:
+        """What is wrong with a node's name; nothing where there is such a node."""
+        nodes = self._book().nodes
+        return "" if name in nodes else f"no such node; {config_words.nearest(name, nodes, show='nodes')}"
 
     def _sending(self) -> delivery.Terms:
         return self._parts.sending()
@@ -254,7 +270,7 @@ class Service:
             self._retire(edge)
         logs.configure(**new.settings.log.model_dump())
         self._reload_error = ""
-        self._connect()
+        self._attend()
         log.info("configuration reloaded", nodes=len(new.nodes))
         for warning in new.warnings:
             log.warning("configuration", mistake=warning)
@@ -275,33 +291,17 @@ class Service:
         for route, count in self._stranded.items():
             log.warning("messages wait for a provider that is not configured any more", messages=count, route=route)
 
-    def _connect(self) -> None:
-        """Keep up the connections of the providers that have one, and end those of providers that are gone."""
-        wanted, ended = self._parts.connected, dict[str, asyncio.Task[None]]()
-        for name, (provider, running) in list(self._connected.items()):
-            if wanted.get(name) is not provider:
-                running.cancel()
-                ended[name] = running
-                del self._connected[name]
-        for name, provider in wanted.items():
-            if name not in self._connected:
-                running = self._task(partial(self._keep_connected, name, provider, ended.get(name)), f"provider {name}")
-                self._connected[name] = (provider, running)
-
-    async def _keep_connected(self, name: str, provider: ports.Connected, before: "asyncio.Task[None] | None") -> None:
-        """Once the connection before it has ended: some companies let in one at a time."""
-        if before is not None:
-            await asyncio.wait({before})
-        while True:
-            try:
-                await provider.run(self._take_receipts)
-            except Exception:
-                log.exception("a bug in the provider's code; its connection is made anew", provider=name)
-                metrics.fault("provider")
-            await asyncio.sleep(RECONNECT)
-
-    async def _disconnect(self) -> None:
-        await _cancel([running for _, running in self._connected.values()])
+    def _attend(self) -> None:
+        """Keep up the connections of providers, and ask those that are to be asked."""
+        take, asker = self._take_receipts, self._asker
+        if asker is None:
+            return
+        work: dict[str, tuple[ports.Provider, attending.Work]] = {
+            f"provider {name}": (one, partial(one.run, take)) for name, one in self._parts.connected.items()
+        }
+        for name, polled in self._parts.polled.items():
+            work[f"polling {name}"] = (polled, partial(asker.keep_asking, polled))
+        self._attending.change(work)
 
     def _retire(self, edge: parts.Edge) -> None:
         """Close what a reload replaced, when what it is doing has ended."""

@@ -45,7 +45,7 @@ REASONS = {
     Reason.CONTENT_REMOVED: "the configuration no longer has the node whose API was to be asked",
     Reason.DECLINED: "the node's API answered send: false",
     Reason.NO_ROUTE: "the node's route has no entry for this number (routes)",
-    Reason.NO_RECIPIENT: "neither the node nor its API named anybody",
+    Reason.NO_RECIPIENT: "nobody was named: not by the node, nor the dialplan's recipients=, nor the node's API",
     Reason.TOO_LONG: "the text needs more segments than max_segments allows",
     Reason.TOO_OLD: "older than max_age when it could have been sent",
     Reason.REJECTED: "the provider refused it for good",
@@ -137,7 +137,7 @@ def _story(story: ports.Story, facts: show_why.Facts | None) -> Iterator[Text]:
     yield Text.assemble("Message ", (one.id, "bold"), "  ", (state(one), COLOURS[one.status]))
     yield from _facts(
         ("because", _because(story)),
-        ("to", f"{_number(one)}, {SOURCES[one.source]}"),
+        ("to", _whom(one)),
         ("sender", one.sender or "(the provider decides)"),
         ("text", FETCHING if fetching(one) else "(none)" if one.text is None else f"“{one.text}”"),
         ("", "" if one.text is None else sized(one.text, one.encoding, one.segments)),
@@ -155,7 +155,7 @@ def _story(story: ports.Story, facts: show_why.Facts | None) -> Iterator[Text]:
     yield _head("The activation's messages")
     for sibling in sorted((one, *story.siblings), key=lambda m: m.id):
         mark = "  ← this one" if sibling.id == one.id else ""
-        yield Text(f"  {sibling.id}  {_number(sibling)}, {SOURCES[sibling.source]}: {state(sibling)}{mark}")
+        yield Text(f"  {sibling.id}  {_whom(sibling)}: {state(sibling)}{mark}")
     yield _head("Attempts")
     passed = show_why.passed_over(story)
     for attempt in story.attempts:
@@ -280,5 +280,7 @@ def _content(content: ports.ContentStory, told: Reason | None) -> Iterator[tuple
     yield "answer", "\n".join(shown + ["…"] * (len(lines) > _MOST_LINES))
 
 
-def _number(one: message.Message) -> str:
-    return safe(numbers.shown(one.recipient)) if one.recipient else to("", one.reason)
+def _whom(one: message.Message) -> str:
+    """Who gets it, and who said so."""
+    number = safe(numbers.shown(one.recipient)) if one.recipient else to("", one.reason)
+    return number if not one.recipient and one.source is message.Source.CONFIG else f"{number}, {SOURCES[one.source]}"

@@ -68,8 +68,12 @@ def _receipts(loaded: "configuration.Config", name: str, provider: ports.Provide
     wait = (
         f"; overdue after {durations.show(settings.receipt_timeout)}" if isinstance(settings, common.Settings) else ""
     )
+    every = getattr(provider, "every", None)
+    asked = f"asked for every {durations.show(every)}" if every is not None else ""
     if getattr(provider, "reports", False):
-        return address(settings) + wait
+        return address(settings) + (f"; {asked}" if asked else "") + wait
+    if asked:
+        return asked + wait
     if getattr(settings, "receipts", None) is not None:
         return "none: no receipts.public_url says where they come in"
     if provider.confirms is ports.Confirms.DELIVERY:

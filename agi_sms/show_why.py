@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agi_sms import call, durations, message, plain, ports, text
 from agi_sms.message import Status
@@ -14,6 +14,7 @@ class Facts:
     """What the configuration, the outbox and the running gateway tell of a message's provider.
 
     `address` is where its receipts come in: empty where no HTTP address was told, None where it sends none that way.
+    `every`: how often it is asked for them, None where it is not.
     """
 
     provider: str
@@ -22,6 +23,7 @@ class Facts:
     rate: Rate | None = None
     places: int | None = None
     address: str | None = None
+    every: timedelta | None = None
     runs: bool  # whether the gateway does
     left_alone: Mapping[str, datetime]  # until when, by provider
 
@@ -68,12 +70,15 @@ def receipts(one: message.Message, facts: Facts, now: datetime) -> Iterator[str]
         yield f"the company is told to send it to {facts.address}"
     elif facts.address is not None:
         yield "the company is told no address: receipts.listen and receipts.public_url are not set"
+    if facts.every is not None:
+        yield f"the company is asked every {durations.show(facts.every)}, ever less often as messages age"
     last = facts.traffic.last_receipt_at
     yield f"the last receipt of {facts.provider}: {plain.local(last) if last is not None else 'none has ever come'}"
     if facts.traffic.unmatched:
         what = text.counted(facts.traffic.unmatched, "receipt")
         yield f"{what} of {facts.provider} fit no message: is the id in them where the profile looks for it?"
-    yield "what was refused (no good signature, not readable) is in the gateway's log"
+    what = "refused (no good signature, not readable)" if facts.every is None else "not answered, and why,"
+    yield f"what was {what} is in the gateway's log"
 
 
 def bad_arguments(visit: call.Visit) -> str:

@@ -120,8 +120,6 @@ async def admit(
 def preview(wanted: plan.Plan) -> Iterator[str]:
     """What would be sent, a line or more each."""
     yield from _faults(wanted)
-    if not wanted.drafts:
-        yield "nobody: the node has no recipients, and nobody was named"
     for draft in wanted.drafts:
         to = show.to(draft.recipient, draft.reason)
         if draft.reason is not None and draft.status is not message.Status.SCHEDULED:
@@ -152,8 +150,6 @@ def report(admission: ports.Admission, wanted: plan.Plan) -> Iterator[str]:
         else:
             why = f", {show.REASONS[kept.reason]}" if kept.reason else ""
             yield f"{kept.message_id}  {to}: {kept.status}{why}"
-    if not admission.messages:
-        yield "nobody: the node has no recipients, and nobody was named"
 
 
 def _faults(wanted: plan.Plan) -> Iterator[str]:

@@ -9,6 +9,7 @@ operator deletes it, or makes the node that it names.
 """
 
 import asyncio
+import functools
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -18,13 +19,12 @@ from typing import Any
 import structlog
 
 from agi_sms import call, errors, metrics, ports
-from agi_sms.asterisk import ami_client, arguments, link, user_events
+from agi_sms.asterisk import ami_client, arguments, hearing, link, user_events
 from agi_sms.asterisk.settings import Ami
 
 State = link.State
 
 FAMILY = "agi-sms"
-EVENTS = "user"  # the class of what the dialplan sends with UserEvent()
 PROBE_EVERY = 10.0  # seconds between two signs of life
 DRAIN_EVERY = 30.0  # seconds
 DRAIN_AGAIN = 3.0  # seconds, where something could not be stored
@@ -37,7 +37,10 @@ AT_ONCE = 10  # visits being stored, so that they share a commit
 MOST_AT_ONCE = 10_000  # records read in one drain; the rest have their turn in the next, which follows at once
 LONGEST_KEY = 256  # characters, Asterisk's own limit
 
-UNHEARD_HINT = "check manager.conf: the user needs read = user, or such visits wait for the next look, 30 s at most"
+_REFUSALS = {  # of a visit that is not stored
+    ports.ReplyStatus.INVALID: "no such node",
+    ports.ReplyStatus.ERROR: "a fault of agi-sms, which the log tells of",
+}
 
 log = structlog.get_logger(__name__)
 
@@ -49,6 +52,11 @@ class Looked:
     pause: float
     spare: float
     by_event: int = 0  # visits that an event should have told of
+
+    @property
+    def thorough(self) -> bool:
+        """Whether it left nothing that the next one finds."""
+        return self.spare > 0 and self.pause == DRAIN_EVERY
 
 
 @dataclass(kw_only=True)
@@ -69,11 +77,14 @@ class AmiDrain:
         receive: ports.Receive,
         *,
         clock: Callable[[], datetime],
+        unknown: Callable[[str], str] = lambda _: "",
         ours: Callable[[], bool] = lambda: True,
         wake: asyncio.Event | None = None,
     ) -> None:
         """Nothing is connected before `run`; `receive` stores a visit. `wake` is set by who wants a look soon.
 
+        `unknown` says of a node's name what is wrong with it, nothing where there is such a node: until there is one,
+        a record that names it stays where it is.
         `ours` is asked before each look whether the visits are ours to take: while another gateway serves the
         calls, they are that one's, and two would send twice.
         """
@@ -81,12 +92,14 @@ class AmiDrain:
         self._settings = settings
         self._receive = receive
         self._clock = clock
+        self._unknown = unknown
         self._ours = ours
         self._link = link.Link(pbx, "ami")
         self._log = log.bind(pbx=pbx)
         self._wake = wake or asyncio.Event()
         self._told = asyncio.Event()  # by an event of the dialplan
         self._events = user_events.UserEvents(pbx, self._hand_over, clock=clock, ours=ours, look=self._told.set)
+        self._hearing = hearing.Hearing(settings.username, self._log, heard=lambda: self._events.heard)
         self._carried: list[ami_client.Record] = []  # read on a connection that could not be kept
         self._left: dict[ami_client.Record, float] = {}  # what could not be used, and when to try again
 
@@ -118,7 +131,9 @@ class AmiDrain:
         while True:
             pause = 0.0
             try:
-                async with ami_client.connected(self._settings, events=EVENTS, take=self._events.take) as connection:
+                async with ami_client.connected(
+                    self._settings, events=hearing.EVENTS, take=self._events.take
+                ) as connection:
                     await self._serve(connection)
             except errors.PbxRefused as error:
                 pause = self._link.refused(error, ami_client.RIGHTS_HINT)
@@ -127,11 +142,11 @@ class AmiDrain:
             await asyncio.sleep(pause)
 
     async def _serve(self, connection: ami_client.Connection) -> None:
-        """Look at once, when woken or told, and now and then; returns only by raising."""
+        """Look at once, when woken or told, and now and then; returns where it is better to log in anew."""
         loop = asyncio.get_running_loop()
+        told = False
+        await self._hearing.begin(connection, loop.time())
         look_at = not_before = probe_at = loop.time()
-        first, told = True, False
-        hearing = Hearing(self._log)
         while True:
             now = loop.time()
             if self._wake.is_set():
@@ -144,15 +159,15 @@ class AmiDrain:
                 looked = await self._drain(connection)
                 now = loop.time()
                 look_at, not_before, probe_at = now + looked.pause, now + looked.spare, now + PROBE_EVERY
-                hearing.looked(looked, told=told, events=self._events.looks, now=now)
+                self._hearing.looked(untold=looked.by_event > 0 and not told, thorough=looked.thorough, now=now)
                 told = False
+                if self._link.state is not State.SERVING:
+                    self._link.up()  # not before: a user who may log in may still lack the right to read
             elif now >= probe_at:
                 await connection.ping()
                 probe_at = loop.time() + PROBE_EVERY
-            hearing.check(events=self._events.looks, now=now)
-            if first:
-                self._link.up()  # not before: a user who may log in may still lack the right to read
-                first = False
+            if await self._hearing.again(connection, now):
+                return
             await self._rest(connection, min(probe_at, max(look_at, not_before)) - loop.time())
 
     async def _rest(self, connection: ami_client.Connection, seconds: float) -> None:
@@ -204,14 +219,19 @@ class AmiDrain:
         """Store the visits, begun in their order, and delete their records; the outbox being full ends it."""
         taken = Taken()
         turns = iter(readable)
+        unknown = functools.cache(self._unknown)  # many may name the same
 
         async def take() -> None:
             for record, visit in turns:
+                if wrong := unknown(visit.node):
+                    self._leave(record, wrong, node=visit.node, call_id=visit.call.call_id)
+                    await asyncio.sleep(0)
+                    continue
                 reply = await self._hand_over(visit)
                 if reply.leave_unset:
                     taken.refused = len(readable) - len(taken.stored)
-                elif not reply.activation_id and reply.status in (ports.ReplyStatus.INVALID, ports.ReplyStatus.ERROR):
-                    self._leave(record, f"answered {reply.status}", node=visit.node, call_id=visit.call.call_id)
+                elif not reply.activation_id and reply.status in _REFUSALS:
+                    self._leave(record, _REFUSALS[reply.status], node=visit.node, call_id=visit.call.call_id)
                 elif await self._forget(connection, record):
                     taken.stored.append((record, visit))
                     if len(taken.stored) % TELL_EVERY == 0:
@@ -291,35 +311,6 @@ class AmiDrain:
                 **names,
             )
         self._left[record] = asyncio.get_running_loop().time() + LEFT_FOR
-
-
-class Hearing:
-    """Notices on one connection that visits of the event way are there, and no event has ever told of one.
-
-    Asterisk does not say which events a user may read. What is found by a look of our own, although the look before
-    it was thorough, should have been told of; its event may still be on the way.
-    """
-
-    def __init__(self, log: Any) -> None:
-        self._log = log
-        self._thorough = False
-        self._doubt: tuple[float, int] | None = None  # until when, and how many events there had been
-        self._said = False
-
-    def looked(self, looked: Looked, *, told: bool, events: int, now: float) -> None:
-        """After each look; `told`: an event was the reason. `events` is how many there have been."""
-        if looked.by_event and self._thorough and not told:
-            self._doubt = (now + PROBE_EVERY, events)
-        self._thorough = looked.spare > 0 and looked.pause == DRAIN_EVERY
-
-    def check(self, *, events: int, now: float) -> None:
-        """Now and then."""
-        if self._doubt is None or now < self._doubt[0]:
-            return
-        if events == self._doubt[1] and not self._said:
-            self._log.warning("visits were in AstDB and no event told of them", hint=UNHEARD_HINT)
-            self._said = True
-        self._doubt = None
 
 
 def _deletion(key: str) -> str:

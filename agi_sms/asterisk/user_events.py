@@ -51,10 +51,11 @@ class UserEvents:
         self._waiting: asyncio.Queue[call.Visit] = asyncio.Queue(MOST_WAITING)
         self._seldom = seldom.Seldom()
         self._in_hand = 0  # visits that wait or are being stored
-        self.looks = 0  # events that said so
+        self.heard = 0  # events that have come, whosever they are
 
     def take(self, event: Mapping[str, str]) -> None:
         """Read one event, keys in lower case; others than ours are nobody's business here. Never raises."""
+        self.heard += "userevent" in event
         if event.get("userevent", "").lower() != NAME:
             return
         try:
@@ -70,7 +71,6 @@ class UserEvents:
 
     def _take(self, event: Mapping[str, str]) -> str:
         if LOOK in event:
-            self.looks += 1
             self._look()
             return "look"
         if VISIT not in event:

@@ -193,7 +193,10 @@ def retry(
     who: str,
     routes: Mapping[str, Sequence[str]],
 ) -> int:
-    """Schedule again what is still as it was seen, or give it another route; how many."""
+    """Schedule again what is still as it was seen, or give it another route; how many.
+
+    What all have refused is offered to all again: who left its route by refusing it comes back into it.
+    """
     count = 0
     for one in seen:
         route = routes.get(one.id) or ()
@@ -215,6 +218,9 @@ def retry(
         if one.status is message.Status.SCHEDULED:
             raw.execute(SQL["reroute"], facts)
         else:
+            if not route and (one.status, one.reason) == (message.Status.FAILED, message.Reason.REJECTED):
+                refused = [row["provider"] for row in raw.execute(SQL["refused_by"], facts)]
+                facts["route"] = json.dumps(list(dict.fromkeys((*refused, *one.route))))
             raw.execute(SQL["retry"], facts)
             raw.execute(SQL["reopen_job"], facts)
             _note(raw, one.id, now, who, "retry")

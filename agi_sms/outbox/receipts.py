@@ -1,5 +1,6 @@
 """Inside the transactions of receipts: kept once, matched with attempts, and what they settle."""
 
+import json
 import sqlite3
 from collections import Counter
 from collections.abc import Collection, Sequence
@@ -344,4 +345,20 @@ def of_attempt(raw: sqlite3.Connection, attempt_id: str) -> tuple[ports.KeptRece
             ),
         )
         for row in raw.execute(SQL["receipts_of"], {"attempt_id": attempt_id})
+    )
+
+
+def awaited(
+    raw: sqlite3.Connection, *, now: datetime, provider: str, most: int, after: str
+) -> tuple[ports.Awaited, ...]:
+    """Those whose last word is still to come, of segments those that were not delivered."""
+    facts = {"provider": provider, "now": rows.to_ms(now), "most": most, "after": after}
+    return tuple(
+        ports.Awaited(
+            ref=row["id"],
+            provider_ids=tuple(dict.fromkeys(json.loads(row["provider_ids"]))),
+            since=rows.from_ms(row["started_at"]),
+            in_doubt=row["status"] == str(Status.UNCERTAIN),
+        )
+        for row in raw.execute(SQL["awaited"], facts)
     )

@@ -232,6 +232,11 @@ class SqliteOutbox:
             lambda raw: receipts.receive(raw, keys=self._keys, now=self._clock(), provider=provider, receipts=part)
         )
 
+    async def awaited(self, provider: str, *, most: int, after: str = "") -> Sequence[ports.Awaited]:
+        return await self._read(
+            lambda raw: receipts.awaited(raw, now=self._clock(), provider=provider, most=most, after=after)
+        )
+
     # --- content ---
 
     async def claim_content(

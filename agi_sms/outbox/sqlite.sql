@@ -320,6 +320,20 @@ DELETE FROM receipts WHERE id IN (
 -- name: receipts_of
 SELECT * FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
 
+-- name: awaited
+SELECT m.id, m.status, t.started_at, (
+    SELECT json_group_array(provider_id) FROM (
+        SELECT provider_id FROM submissions WHERE attempt_id = t.id AND NOT delivered ORDER BY segment
+    )
+) AS provider_ids
+FROM messages m INDEXED BY messages_awaited JOIN attempts t ON t.id = (
+    SELECT id FROM attempts WHERE message_id = m.id AND provider = :provider ORDER BY n DESC LIMIT 1
+)
+WHERE m.provider = :provider AND m.id > :after
+    AND ((m.status = 'accepted' AND m.receipt_due_at IS NOT NULL) OR m.status = 'uncertain')
+    AND (m.receipt_due_at IS NULL OR m.receipt_due_at > :now)
+ORDER BY m.id LIMIT :most;
+
 -- === content jobs ===
 
 -- name: add_job
@@ -530,6 +544,11 @@ UPDATE messages SET status = CASE WHEN text IS NULL THEN 'waiting' ELSE 'schedul
     route = coalesce(:route, route), provider = coalesce(json_extract(coalesce(:route, route), '$[0]'), ''),
     attempts_before = (SELECT coalesce(max(n), 0) FROM attempts WHERE message_id = :message_id)
 WHERE id = :message_id;
+
+-- name: refused_by
+-- In their order, since a person last gave it another route.
+SELECT provider FROM attempts WHERE message_id = :message_id AND outcome = 'rejected' AND started_at >= coalesce(
+    (SELECT max(at) FROM events WHERE message_id = :message_id AND what LIKE 'route %'), 0) ORDER BY n;
 
 -- name: reroute
 -- What is only to go another way goes when it would have gone.

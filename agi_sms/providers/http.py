@@ -4,17 +4,18 @@ What failed before the request was written is ProviderDown; what failed later is
 """
 
 import asyncio
-from collections.abc import Callable
-from datetime import UTC, datetime
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 
 import structlog
 from aiohttp import abc
 
 from agi_sms import errors, harmless, http_client, message, ports
-from agi_sms.providers import http_answer, http_mask, http_request, http_settings, receipts
+from agi_sms.providers import http_answer, http_mask, http_request, http_settings, polling, receipts
 
 log = structlog.get_logger(__name__)
 
+_IN_VAIN = 3  # questions in a row that are not answered before a company is asked no more
 _SMALL = 1024  # bytes that are read without a thread: in a few milliseconds, whatever they are
 
 
@@ -45,6 +46,9 @@ class HttpProvider:
         if settings.receipts is not None:
             secret = {name: value.get_secret_value() for name, value in settings.secret.items()}
             self._receipts = receipts.Reader(settings.receipts, secret, self._mask)
+        self._poller = None
+        if settings.polling is not None:
+            self._poller = polling.Poller(settings, settings.polling, self._mask)
         self._client = http_client.Client(ca_file=settings.ca_file, resolver=resolver)
         self._places = asyncio.Semaphore(settings.concurrency)
         self._under_way = http_client.UnderWay()
@@ -102,6 +106,44 @@ class HttpProvider:
         if self._receipts is None:
             raise errors.ReceiptError("this provider's settings say nothing of receipts")
         return self._receipts.read(notice, self._clock())
+
+    @property
+    def every(self) -> timedelta | None:
+        """How often it is asked what became of messages, None where it is not."""
+        return self._settings.polling.every if self._settings.polling is not None else None
+
+    async def ask(self, awaited: Sequence[ports.Awaited]) -> ports.Told:
+        """What became of these: one request after the other, until several in a row are in vain.
+
+        Raises only CancelledError.
+        """
+        if self._poller is None:
+            return ports.Told(fault="this provider's settings say nothing of polling", gave_up=True)
+        found: list[ports.Receipt] = []
+        fault, in_vain = "", 0
+        for question in self._poller.questions(awaited):
+            with self._under_way:
+                told = await self._put(self._poller, question)
+            found += told.receipts
+            fault = fault or told.fault
+            in_vain = in_vain + 1 if told.fault and not told.receipts else 0
+            if in_vain == _IN_VAIN:
+                break
+        return ports.Told(receipts=tuple(found), fault=fault, gave_up=in_vain > 0)
+
+    async def _put(self, poller: polling.Poller, question: polling.Question) -> ports.Told:
+        if self._closed:
+            return ports.Told(fault="this provider was replaced, or is shutting down")
+        answer = await self._client.exchange(question.request, timeout=self._settings.timeout, most=polling.LARGEST)
+        if isinstance(answer, http_client.Fault):
+            if answer.bug is not None:
+                log.error(_BUG, provider=self.name, exc_info=answer.bug)
+            return ports.Told(fault=harmless.clipped(self._mask(f"{answer.code}: {answer.detail}")))
+        try:
+            return await asyncio.to_thread(poller.read, question, answer)
+        except Exception as error:
+            log.exception(_BUG, provider=self.name)
+            return ports.Told(fault=harmless.clipped(self._mask(f"{type(error).__name__}: {error}")))
 
     async def close(self) -> None:
         """Wait for requests under way (each ends by its own deadline), then let the connections go."""

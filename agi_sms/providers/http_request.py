@@ -5,7 +5,7 @@ import json
 import re
 import urllib.parse
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import yarl
 
@@ -14,7 +14,7 @@ from agi_sms import errors, harmless, http_client, http_words, ports
 from agi_sms.providers import templates
 
 if TYPE_CHECKING:
-    from agi_sms.providers import http_settings
+    from agi_sms.providers import http_fields, http_settings
 
 
 Compiled = dict[str, templates.Template]
@@ -28,19 +28,36 @@ class Unsendable(Exception):
 Request = http_client.Request
 
 
-class Builder:
-    """Makes requests by one provider's settings."""
+class Call(Protocol):
+    """What is asked of a company, in templates: a message is to be sent, or what became of some is to be told."""
 
-    def __init__(self, settings: "http_settings.Settings") -> None:
+    @property
+    def method(self) -> str: ...
+    @property
+    def url(self) -> str: ...
+    @property
+    def headers(self) -> dict[str, str]: ...
+    @property
+    def query(self) -> dict[str, str]: ...
+    @property
+    def body(self) -> "http_fields.Body | None": ...
+
+
+class Builder:
+    """Makes requests by one provider's settings, of one kind: those that send, or those of `call`."""
+
+    def __init__(self, settings: "http_settings.Settings", call: Call | None = None) -> None:
+        call = settings if call is None else call
         self._settings = settings
+        self._method = call.method
         self._secret = {name: value.get_secret_value() for name, value in settings.secret.items()}
-        self._url = templates.compiled(settings.url, in_url=True)
-        self._query = _compiled(settings.query)
-        self._headers = _compiled(settings.headers)
-        self._body = settings.body
-        self._form = _compiled(settings.body.form or {}) if settings.body is not None else {}
-        self._json = _nested(settings.body.json_) if settings.body is not None else None
-        text = settings.body.text if settings.body is not None else None
+        self._url = templates.compiled(call.url, in_url=True)
+        self._query = _compiled(call.query)
+        self._headers = _compiled(call.headers)
+        self._body = call.body
+        self._form = _compiled(call.body.form or {}) if call.body is not None else {}
+        self._json = _nested(call.body.json_) if call.body is not None else None
+        text = call.body.text if call.body is not None else None
         self._text = templates.compiled(text) if text is not None else None
         auth = settings.auth
         self._auth_header = _compiled({auth.header.name: auth.header.value} if auth and auth.header else {})
@@ -51,14 +68,20 @@ class Builder:
 
     def build(self, submission: ports.Submission) -> Request:
         """The request for a message. Raises Unsendable."""
-        values = templates.values(submission, self._secret, self._receipt_url)
+        return self._filled(templates.values(submission, self._secret, self._receipt_url))
+
+    def about(self, ids: list[str], refs: list[str]) -> Request:
+        """The request that asks what became of messages. Raises Unsendable."""
+        return self._filled(templates.asked(ids, refs, self._secret))
+
+    def _filled(self, values: dict[str, object]) -> Request:
         try:
             url = self._address(values)
             kind, body = self._content(values)
             headers = self._header_lines(values, kind)
         except errors.TextError as error:
             raise Unsendable(str(error)) from error
-        return Request(method=self._settings.method, url=url, headers=headers, body=body)
+        return Request(method=self._method, url=url, headers=headers, body=body)
 
     def _address(self, values: dict[str, object]) -> yarl.URL:
         address = self._url.render(values)
@@ -139,23 +162,21 @@ def _filled(body: Any, values: dict[str, object], *, omit_empty: bool) -> Any:
     return body
 
 
-def secrets(settings: "http_settings.Settings") -> set[str]:
-    """The names of the secrets that a request is filled in from."""
-    return {name for one in _templates(settings) for name in one.secrets}.union(
-        settings.auth.secrets if settings.auth is not None else ()
-    )
+def secrets(call: Call) -> set[str]:
+    """The names of the secrets that a request is filled in from, beside those of `auth`."""
+    return {name for one in _templates(call) for name in one.secrets}
 
 
-def names(settings: "http_settings.Settings") -> set[str]:
-    """The values that a request is filled in from, out of `templates.NAMES`."""
-    return {name for one in _templates(settings) for name in one.names}
+def names(call: Call) -> set[str]:
+    """The values that a request is filled in from, out of `templates.NAMES` and `ASKED`."""
+    return {name for one in _templates(call) for name in one.names}
 
 
-def _templates(settings: "http_settings.Settings") -> Iterator[templates.Template]:
-    body = settings.body
-    yield templates.compiled(settings.url, in_url=True)
-    yield from _compiled(settings.query).values()
-    yield from _compiled(settings.headers).values()
+def _templates(call: Call) -> Iterator[templates.Template]:
+    body = call.body
+    yield templates.compiled(call.url, in_url=True)
+    yield from _compiled(call.query).values()
+    yield from _compiled(call.headers).values()
     if body is not None:
         yield from _compiled(body.form or {}).values()
         yield from _inside(_nested(body.json_))

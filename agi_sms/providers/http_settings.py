@@ -1,6 +1,5 @@
 """The settings of `type: http`: how one company's API is asked, and what its answers mean."""
 
-import json
 import re
 import ssl
 import urllib.parse
@@ -10,68 +9,11 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from agi_sms import errors, harmless, http_words
-from agi_sms.providers import common, http_answer, http_request, receipts, templates
+from agi_sms import http_words
+from agi_sms.providers import common, http_answer, http_fields, http_request, receipts, templates
+from agi_sms.providers import polling as polls
 
 _TOKEN = re.compile(r"[A-Za-z0-9._~-]{8,}")
-_OURS = frozenset({"content-length", "transfer-encoding", "connection", "accept-encoding"})
-
-
-def _template(source: str, *, in_url: bool = False) -> str:
-    try:
-        templates.compiled(source, in_url=in_url)
-    except errors.TextError as error:
-        raise ValueError(str(error)) from error
-    return source
-
-
-def _scalar(value: object) -> object:
-    """YAML's numbers and truth values, as they were probably meant in a form or an address."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return str(value) if isinstance(value, int | float) else value
-
-
-def _url(source: str) -> str:
-    http_words.check_address(source, login="auth.basic", templates="{{ }} only in path and query")
-    return _template(source, in_url=True)
-
-
-def _header_name(name: str) -> str:
-    http_words.check_header_name(name, _OURS)
-    return name
-
-
-def _header_value(source: str) -> str:
-    if any(harmless.hidden(c) for c in source):
-        raise ValueError("a header's value must be one line without control characters")
-    return _template(source)
-
-
-def _json_body(body: dict[str, Any]) -> dict[str, Any]:
-    for where, source in leaves(body):
-        try:
-            _template(source)
-        except ValueError as error:
-            raise ValueError(f"{where}: {error}") from error
-    try:
-        json.dumps(body, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise ValueError(f"cannot be written as JSON: {error}") from error
-    return body
-
-
-def leaves(body: Any, where: str = "") -> Iterator[tuple[str, str]]:
-    """Every string in a nested body, with its place."""
-    match body:
-        case str():
-            yield where, body
-        case dict():
-            for key, value in body.items():
-                yield from leaves(value, f"{where}.{key}" if where else str(key))
-        case list():
-            for i, value in enumerate(body):
-                yield from leaves(value, f"{where}[{i}]")
 
 
 def _readable(path: Path) -> Path:
@@ -90,19 +32,11 @@ def _receipt_url(source: str) -> str:
     return source.rstrip("/")
 
 
-Plain = Annotated[str, pydantic.BeforeValidator(_scalar), pydantic.AfterValidator(_template)]
-HeaderName = Annotated[str, pydantic.AfterValidator(_header_name)]
-HeaderValue = Annotated[str, pydantic.BeforeValidator(_scalar), pydantic.AfterValidator(_header_value)]
-Url = Annotated[str, pydantic.AfterValidator(_url)]
 Receipts = receipts.Receipts  # the module has the name of a key below
 SecretName = Annotated[str, pydantic.StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]*$")]
 
 
-class _Part(pydantic.BaseModel):
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-
-
-class Basic(_Part):
+class Basic(http_fields.Part):
     """A user and a password (RFC 7617)."""
 
     username: str
@@ -116,21 +50,21 @@ class Basic(_Part):
         return value
 
 
-class Header(_Part):
+class Header(http_fields.Part):
     """A header of the company's own: `X-Api-Key`, or `Authorization` with a word of theirs."""
 
-    name: HeaderName
-    value: HeaderValue
+    name: http_fields.HeaderName
+    value: http_fields.HeaderValue
 
 
-class Parameter(_Part):
+class Parameter(http_fields.Part):
     """A value in the address's query. It is in every log on the way; better is any other way that there is."""
 
     name: str
-    value: Plain
+    value: http_fields.Plain
 
 
-class Auth(_Part):
+class Auth(http_fields.Part):
     """How we log in: one of four ways. `{{ secret.NAME }}` in a value is filled in from `secret`."""
 
     basic: Basic | None = None
@@ -168,37 +102,22 @@ def _constant(secret: pydantic.SecretStr) -> str:
     return "" if templates.named(text) else text
 
 
-class Body(_Part):
-    """What the request carries: one of three forms."""
-
-    form: dict[str, Plain] | None = None
-    json_: Annotated[dict[str, Any], pydantic.AfterValidator(_json_body)] | None = pydantic.Field(
-        default=None, alias="json"
-    )
-    text: Plain | None = None
-
-    @pydantic.model_validator(mode="after")
-    def _one(self) -> "Body":
-        if sum(part is not None for part in (self.form, self.json_, self.text)) != 1:
-            raise ValueError("write one of form, json, text")
-        return self
-
-
 class Settings(common.Settings):
     """`type: http`. Strings in url, headers, query and body are templates over `templates.NAMES`."""
 
     type: Literal["http"] = "http"
     profile: str = ""  # whose settings these are; `profiles.expanded` has filled them in
     method: Literal["GET", "POST", "PUT"] = "POST"
-    url: Url
-    headers: dict[HeaderName, HeaderValue] = pydantic.Field(default_factory=dict)
-    query: dict[str, Plain] = pydantic.Field(default_factory=dict)
-    body: Body | None = None
+    url: http_fields.Url
+    headers: dict[http_fields.HeaderName, http_fields.HeaderValue] = pydantic.Field(default_factory=dict)
+    query: dict[str, http_fields.Plain] = pydantic.Field(default_factory=dict)
+    body: http_fields.Body | None = None
     omit_empty: bool = True  # what comes out empty is left out of headers, query, form and JSON
     secret: dict[SecretName, pydantic.SecretStr] = pydantic.Field(default_factory=dict)
     auth: Auth | None = None
     answer: http_answer.Answer = pydantic.Field(default_factory=http_answer.Answer)
     receipts: Receipts | None = None
+    polling: polls.Polling | None = None
     receipt_url: Annotated[str, pydantic.AfterValidator(_receipt_url)] = (
         ""  # where they come in, as the company sees it
     )
@@ -221,8 +140,12 @@ class Settings(common.Settings):
         if self.receipts is not None and self.receipts.ref is None and self.answer.id is None:
             what = "is all that finds their messages, and no answer.id keeps the company's id: no receipt would fit one"
             raise ValueError(f"receipts.id: {what}; write answer.id, or receipts.ref for our own {{{{ ref }}}}")
-        asked = self.receipts.secrets if self.receipts is not None and self.receipt_url else set()
-        for name in sorted({*http_request.secrets(self), *asked}):
+        if other := sorted(http_request.names(self).intersection(templates.ASKED)):
+            raise ValueError(f"{{{{ {other[0]} }}}} is known in polling only; here is {{{{ ref }}}}")
+        if self.polling is not None and self.polling.by == "ids" and self.answer.id is None:
+            raise ValueError("polling: asks by {{ ids }}, and no answer.id keeps them; write it, or ask by {{ refs }}")
+        verified = self.receipts.secrets if self.receipts is not None and self.receipt_url else set()
+        for name in sorted(self._filled_in | verified):
             if name not in self.secret:
                 raise ValueError(f"secret.{name} is missing: " + self._wanted(name))
         token = self._token
@@ -233,9 +156,17 @@ class Settings(common.Settings):
             )
         try:
             http_request.Builder(self).build(templates.SAMPLE)
+            if self.polling is not None:
+                http_request.Builder(self, self.polling).about(["sample"], ["sample"])
         except http_request.Unsendable as error:
             raise ValueError(str(error)) from error
         return self
+
+    @property
+    def _filled_in(self) -> set[str]:
+        """The names of the secrets that requests are filled in from."""
+        found = http_request.secrets(self) | (self.auth.secrets if self.auth is not None else set())
+        return found | (http_request.secrets(self.polling) if self.polling is not None else set())
 
     @property
     def _auth_header(self) -> str:
@@ -252,7 +183,7 @@ class Settings(common.Settings):
         return found.get_secret_value() if found is not None else ""
 
     def _wanted(self, name: str) -> str:
-        if name in http_request.secrets(self):
+        if name in self._filled_in:
             return f"{{{{ secret.{name} }}}} is filled in from it"
         return "receipts are verified with it; without it, write receipts: null"
 
@@ -263,9 +194,16 @@ class Settings(common.Settings):
         """What must never be shown: `secret`, `auth`, and constants under a key that sounds like one."""
         found = {value.get_secret_value() for value in self.secret.values()}
         found |= self.auth.literal if self.auth is not None else set()
-        named = [*self.headers.items(), *self.query.items()]
-        named += urllib.parse.parse_qsl(urllib.parse.urlsplit(self.url).query)
-        if self.body is not None:
-            named += list((self.body.form or {}).items()) + list(leaves(self.body.json_ or {}))
+        named = [pair for call in (self, self.polling) if call is not None for pair in _written(call)]
         found |= {text for key, text in named if http_words.secretive(key) and "{{" not in text}
         return found - {""}
+
+
+def _written(call: http_request.Call) -> Iterator[tuple[str, str]]:
+    """What a request says by name: in headers, query and body."""
+    yield from call.headers.items()
+    yield from call.query.items()
+    yield from urllib.parse.parse_qsl(urllib.parse.urlsplit(call.url).query)
+    if call.body is not None:
+        yield from (call.body.form or {}).items()
+        yield from http_fields.leaves(call.body.json_ or {})

@@ -82,7 +82,7 @@ class Row:
     auth: str  # bearer, basic, header, query, or query values, form values, ...
     unicode: str  # stated (the request says so), automatic (the company finds out)
     sender: str  # yes, or no where the account or the phone decides
-    receipts: str  # how they are verified, or no
+    receipts: str  # how they are verified, or asked for (the company tells when it is asked), or no
     idempotent: str  # yes where it dedupes by our ref
     ids: str  # how a receipt finds its message: id (the company's), ref (ours), both
     proof: str
@@ -270,14 +270,13 @@ def row(profile: Profile) -> Row:
     """What one profile can do."""
     settings = http_settings.Settings.model_validate(_joined(profile.settings, _samples(profile.head)))
     used = http_request.names(settings)
-    receipts = settings.receipts
     return Row(
         name=profile.name,
         title=profile.head.title,
         auth=_auth(settings),
         unicode="stated" if used & {"unicode", "encoding"} else "automatic",
         sender="yes" if "sender" in used else "no",
-        receipts="no" if receipts is None else _VERIFIED.get(receipts.verify.scheme, "signed"),
+        receipts=_receipts(settings),
         idempotent="yes" if settings.idempotent else "no",
         ids=_ids(settings),
         proof=profile.head.proof,
@@ -285,6 +284,12 @@ def row(profile: Profile) -> Row:
 
 
 _VERIFIED = {"none": "unverified", "token": "token"}
+
+
+def _receipts(settings: http_settings.Settings) -> str:
+    if settings.receipts is not None:
+        return _VERIFIED.get(settings.receipts.verify.scheme, "signed")
+    return "asked for" if settings.polling is not None else "no"
 
 
 def _auth(settings: http_settings.Settings) -> str:
@@ -300,6 +305,8 @@ def _auth(settings: http_settings.Settings) -> str:
 
 def _ids(settings: http_settings.Settings) -> str:
     receipts = settings.receipts
+    if receipts is None and settings.polling is not None:
+        return settings.polling.by.removesuffix("s")
     if receipts is None:
         return "id" if settings.answer.id is not None else "no"
     ways = ["id"] if settings.answer.id is not None and receipts.id is not None else []

@@ -131,12 +131,13 @@ class Reader:
         `meant` are the id and the ref of the only message that it can be about, where it names none.
         """
         only = self._said.only
-        if only is not None and self._text(item, asked, only.path) not in only.equals:
+        if only is not None and self.text(item, asked, only.path) not in only.equals:
             return
-        for values in self._split({place: self._text(item, asked, place) for place in self._paths}):
+        for values in self._split({place: self.text(item, asked, place) for place in self._paths}):
             yield self._receipt(values, _raw(item), meant)
 
-    def _text(self, item: Any, asked: Mapping[str, str], place: str) -> str:
+    def text(self, item: Any, asked: Mapping[str, str], place: str) -> str:
+        """What is at a place of the settings, empty where nothing is. Raises http_body.Unreadable."""
         if place.startswith("?"):
             return http_body.encodable(asked.get(place[1:], "")).strip()
         for found in self._paths[place](item):

@@ -3,6 +3,9 @@
 The same sandbox as for texts, but values, filters and `~` (which joins texts) only: no loops, no arithmetic, no
 attributes except `secret.NAME`, so that none can run away. Each is compiled once, when the configuration is read.
 
+Where a company is asked what became of messages, there are `ids` (its own) and `refs` (ours) of those that it is asked
+about: a list where one stands alone in JSON, joined by commas elsewhere.
+
 Beside what a message holds there are `receipt_url`, where receipts are to be sent (empty where none are taken), and
 `sender_kind`: name, number, short_code, or empty where there is no sender. Filters: `digits` (nothing but 0-9),
 `no_plus` (without the + in front), `utf16hex` (UTF-16BE in hexadecimal), `urlencode` (for a value within an address
@@ -35,6 +38,7 @@ NAMES = (
     "receipt_url",
     "secret",
 )
+ASKED = ("ids", "refs")  # in a polling request, beside `secret`
 LONGEST = 1 << 18  # characters that a filter takes or makes; the longest SMS has 39,015
 LONGEST_SOURCE = 8192  # characters of a template
 MOST_FILTERS = 3  # one upon the other
@@ -73,6 +77,8 @@ SAMPLE = ports.Submission(
 
 
 def _written(value: object) -> object:
+    if isinstance(value, list):
+        return ",".join(value)
     return ("true" if value else "false") if isinstance(value, bool) else value
 
 
@@ -154,7 +160,7 @@ class Template:
             found = self._value(values)
         except Exception as error:
             raise errors.TextError(f"in {_short(self.source)}: {error}") from error
-        return found if isinstance(found, str | int | float | None) else str(found)
+        return found if isinstance(found, str | int | float | list | None) else str(found)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -204,6 +210,11 @@ def values(submission: ports.Submission, secret: Mapping[str, str], receipt_url:
     }
 
 
+def asked(ids: list[str], refs: list[str], secret: Mapping[str, str]) -> dict[str, object]:
+    """What a template of a polling request can name."""
+    return {"ids": ids, "refs": refs, "secret": SimpleNamespace(**secret)}
+
+
 def _clean(text: str) -> str:
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent to anybody
 
@@ -237,7 +248,7 @@ def _check(node: nodes.Node, filters: int = 0) -> None:
             f"only values, filters and `A if B else C` are allowed here, no {type(node).__name__.lower()}",
             node.lineno,
         )
-    if isinstance(node, nodes.Name) and node.name not in NAMES:
+    if isinstance(node, nodes.Name) and node.name not in NAMES and node.name not in ASKED:
         known = ", ".join((*NAMES[:-1], "secret.NAME"))
         raise jinja2.TemplateSyntaxError(f"{node.name!r} is unknown; known are {known}", node.lineno)
     if isinstance(node, nodes.Name) and node.name == "secret":

@@ -1,6 +1,7 @@
 """Who hears the dialplan's events: a gateway without ARI, one that stands by, one whose user may not."""
 
 import sys
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -49,22 +50,60 @@ def test_a_gateway_that_stands_by_takes_no_events(lab: labs.Lab) -> None:
     assert labs.activations(first) == []
 
 
-def test_user_that_may_not_read_events(lab: labs.Lab) -> None:
-    """The records are found at the next look of the gateway's own, and it says what is missing."""
-    manager = (lab.asterisk.directory / "etc" / "manager.conf").read_text()
-    lab.asterisk.configure("manager.conf", manager.replace("read = user", "read = command"))
+def hasty(**seconds: float) -> tuple[str, ...]:
+    """A gateway that looks, asks and logs in more often than once or twice a minute."""
+    paces = "; ".join(f"hearing.{name} = {value}" for name, value in seconds.items())
+    more = f"ami.DRAIN_EVERY = ami.PROBE_EVERY = hearing.ON_THE_WAY = 0.5; {paces}"
+    code = f"from agi_sms import cli; from agi_sms.asterisk import ami, hearing; {more}; cli.main()"
+    return (sys.executable, "-c", code)
+
+
+@pytest.fixture
+def manager(lab: labs.Lab) -> Iterator[Callable[[str], None]]:
+    """Write what our user may read into manager.conf, loaded or not; all is as before in the end."""
+    shipped = (lab.asterisk.directory / "etc" / "manager.conf").read_text()
+
+    def write(read: str) -> None:
+        lab.asterisk.configure("manager.conf", shipped.replace("read = user\n", read, 1))
+
+    yield write
+    lab.asterisk.configure("manager.conf", shipped)
     lab.asterisk.cli("manager reload")
-    try:
-        hasty = "ami.DRAIN_EVERY = 0.5; ami.PROBE_EVERY = 0.5"
-        code = f"from agi_sms import cli; from agi_sms.asterisk import ami; {hasty}; cli.main()"
-        gateway = lab.gateway(NODES, **flows.PATIENT, program=(sys.executable, "-c", code)).start()
-        for number in range(1, 3):
-            assert flows.place(lab.asterisk, "400").call.answered
-            labs.wait_activations(gateway, number)
-        said = "visits were in AstDB and no event told of them"
-        wait_for("it says so", lambda: gateway.events(said))
-        assert "read = user" in gateway.events(said)[0]["hint"]
-        assert labs.missed(lab.asterisk) == set()
-    finally:
-        lab.asterisk.configure("manager.conf", manager)
-        lab.asterisk.cli("manager reload")
+
+
+def test_user_that_may_not_read_events(lab: labs.Lab, manager: Callable[[str], None]) -> None:
+    """The records are found at the next look of the gateway's own, and it says what is missing."""
+    manager("read = command\n")
+    lab.asterisk.cli("manager reload")
+    gateway = lab.gateway(NODES, **flows.PATIENT, program=hasty(AGAIN_EVERY=60)).start()
+    for number in range(1, 3):
+        assert flows.place(lab.asterisk, "400").call.answered
+        labs.wait_activations(gateway, number)
+    said = "visits were in AstDB and no event told of them"
+    wait_for("it says so", lambda: gateway.events(said))
+    assert "read = user" in gateway.events(said)[0]["hint"]
+    assert labs.missed(lab.asterisk) == set()
+    assert len(gateway.events("by manager.conf the AMI user hears no events of the dialplan")) == 1
+
+
+@pytest.mark.asterisk_versions("22", "16")
+def test_user_that_may_read_events_from_now_on(lab: labs.Lab, manager: Callable[[str], None]) -> None:
+    """Asterisk gives the new right to new logins only, and not before its reload; the gateway is not restarted."""
+    manager("read = command\n")
+    lab.asterisk.cli("manager reload")
+    gateway = lab.gateway(NODES, **flows.PATIENT, program=hasty(AGAIN_EVERY=0.5, MOST_LOGINS=1000)).start()
+    wait_for("it says so", lambda: gateway.events("by manager.conf the AMI user hears no events of the dialplan"))
+    assert flows.place(lab.asterisk, "410").call.answered  # lost
+    manager("read = user\n")
+    given = "manager.conf gives the AMI user read = user now, logging in anew"
+    wait_for("it has noticed", lambda: gateway.events(given))
+    lab.asterisk.cli("manager reload")
+    logins = lab.asterisk.log().count("Manager 'agi-sms' logged on")
+    wait_for("it logs in", lambda: lab.asterisk.log().count("Manager 'agi-sms' logged on") > logins + 1)
+    assert labs.activations(gateway) == []
+    heard = lambda: flows.place(lab.asterisk, "410").call.answered and labs.activations(gateway)  # noqa: E731
+    wait_for("it hears a call", heard)  # the first may come between two logins
+    wait_for("it says so", lambda: gateway.events("events of the dialplan are heard now"))
+    assert len(gateway.events(given)) == 1
+    assert len([e for e in gateway.events("connected to Asterisk") if e["door"] == "ami"]) == 1
+    assert not gateway.events("connection to Asterisk lost")

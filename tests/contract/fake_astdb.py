@@ -2,7 +2,7 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agi_sms import call, metrics, ports
-from agi_sms.asterisk import ami, ami_client, link
+from agi_sms.asterisk import ami, ami_client, hearing, link
 from agi_sms.asterisk.settings import Ami
 
 NOW = datetime(2026, 1, 15, 12, 0, tzinfo=UTC)
@@ -39,7 +39,11 @@ CHANNEL = (  # as Asterisk 22.10.1 writes them, before what the dialplan gave
 
 @dataclass
 class FakeAstDb:
-    """An AMI with one family of AstDB. `mute`: actions that get no answer; `slice`: bytes per write."""
+    """An AMI with one family of AstDB. `mute`: actions that get no answer; `slice`: bytes per write.
+
+    `read` is what manager.conf says of our user, None where it may not be asked. Who logs in while `deaf` is set, as no
+    right to events is loaded, hears none on that connection.
+    """
 
     port: int = 0
     records: dict[str, str] = field(default_factory=dict)
@@ -52,6 +56,9 @@ class FakeAstDb:
     instead: dict[str, bytes] = field(default_factory=dict)
     drop_after: str = ""
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
+    read: str | None = None
+    deaf: bool = False
+    without: set[asyncio.StreamWriter] = field(default_factory=set)
 
     @property
     def subscribed(self) -> list[str]:
@@ -61,12 +68,12 @@ class FakeAstDb:
     def say(self, *headers: str) -> None:
         """Send the event of a UserEvent() to whoever is connected: Asterisk's own headers, then these."""
         own = ("Event: UserEvent", "Privilege: user,all", *CHANNEL)
-        self.write("".join(f"{line}\r\n" for line in (*own, *headers, "")).encode())
+        self.write("".join(f"{line}\r\n" for line in (*own, *headers, "")).encode(), self.without)
 
-    def write(self, data: bytes) -> None:
+    def write(self, data: bytes, but: Collection[asyncio.StreamWriter] = ()) -> None:
         """Send this as it is to whoever is connected."""
         for writer in self.writers:
-            if not writer.is_closing():
+            if not writer.is_closing() and writer not in but:
                 writer.write(data)
 
     def done(self, name: str) -> list[dict[str, str]]:
@@ -81,6 +88,8 @@ class FakeAstDb:
                 action = dict(line.split(": ", 1) for line in lines if ": " in line)
                 self.actions.append(action)
                 name = action["Action"]
+                if name == "Login" and self.deaf:
+                    self.without.add(writer)
                 answer = self.instead.get(name) or self._answer(name, action).encode()
                 if name not in self.mute:
                     step = self.slice or len(answer)
@@ -104,6 +113,9 @@ class FakeAstDb:
                 if (action["Username"], action["Secret"]) != (USER, self.password):
                     return f"{error}Authentication failed\r\n\r\n"
                 return f"Response: Success\r\n{of}Message: Authentication accepted\r\n\r\n"
+            case "GetConfig" if self.read is not None:
+                lines = ("Category-000000: gateway", "Line-000000-000000: secret=s3cret", *self.read.splitlines())
+                return "\r\n".join(("Response: Success", *lines, of, ""))
             case "Ping":
                 return f"Response: Success\r\n{of}Ping: Pong\r\n\r\n"
             case "DBGetTree" if not self.records:
@@ -170,6 +182,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
         (ami, "PROBE_EVERY", 0.05),
         (ami, "DRAIN_EVERY", 0.1),
         (ami, "SETTLE", 0.01),
+        (hearing, "ON_THE_WAY", 0.05),
         (ami_client, "TREE_PATIENCE", 1.0),
     ):
         monkeypatch.setattr(module, name, value)
@@ -182,10 +195,15 @@ def settings(fake: FakeAstDb, **more: Any) -> Ami:
 
 @contextlib.asynccontextmanager
 async def running(
-    fake: FakeAstDb, intake: Intake, *, ours: Callable[[], bool] = lambda: True, **more: Any
+    fake: FakeAstDb,
+    intake: Intake,
+    *,
+    unknown: Callable[[str], str] = lambda _: "",
+    ours: Callable[[], bool] = lambda: True,
+    **more: Any,
 ) -> AsyncIterator[ami.AmiDrain]:
     """The door, opened; closed again in the end."""
-    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW, ours=ours)
+    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW, unknown=unknown, ours=ours)
     task = asyncio.create_task(drain.run())
     try:
         yield drain

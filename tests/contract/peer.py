@@ -2,11 +2,13 @@
 
 import asyncio
 import contextlib
+import queue
 import socket
 import ssl
 import struct
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -137,6 +139,28 @@ async def running(
             task.cancel()
         await asyncio.gather(*peer.tasks, return_exceptions=True)
         await server.wait_closed()
+
+
+@contextlib.contextmanager
+def beside(*behaviours: Behaviour) -> Iterator[list[Peer]]:
+    """Peers on a loop and thread of their own, for tests that have no loop."""
+    started: queue.SimpleQueue[tuple[list[Peer], asyncio.AbstractEventLoop, asyncio.Event]] = queue.SimpleQueue()
+
+    async def serve() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            peers = [await stack.enter_async_context(running(behave)) for behave in behaviours]
+            end = asyncio.Event()
+            started.put((peers, asyncio.get_running_loop(), end))
+            await end.wait()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    peers, loop, end = started.get(timeout=20)
+    try:
+        yield peers
+    finally:
+        loop.call_soon_threadsafe(end.set)
+        thread.join()
 
 
 # --- behaviours ------------------------------------------------------------------------------------------------

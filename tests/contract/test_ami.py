@@ -97,6 +97,8 @@ async def test_what_cannot_be_used_stays_is_named_once_and_keeps_nobody_waiting(
         await doors.until(lambda: len(fake.done("DBGetTree")) >= looks + 2)
         assert drain.left == 4
     assert sorted(intake.ids) == ["v-2", "v-3", "v-9"]
+    left = {line["node"]: line["reason"] for line in doors.events(logged, "stays in AstDB") if "node" in line}
+    assert left == {"no-such-node": "no such node", "buggy": "a fault of agi-sms, which the log tells of"}
     assert len(doors.events(logged, "stays in AstDB")) == 5
     assert len(doors.events(logged, "a fault of agi-sms")) >= 1
 
@@ -112,6 +114,36 @@ async def test_what_was_left_is_tried_again(fake: FakeAstDb, monkeypatch: pytest
         await doors.until(lambda: drain.left == 1)
         intake.answers.clear()
         await doors.until(lambda: not fake.records and drain.left == 0)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_a_node_that_is_none_is_told_once_for_each_record_until_there_is_one(
+    fake: FakeAstDb, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it is tried again; the gateway is not asked in vain."""
+    monkeypatch.setattr(ami, "LEFT_FOR", 0.05)
+    wrong = {"receptoin": "no such node; did you mean reception?"}
+    asked: list[str] = []
+
+    def unknown(name: str) -> str:
+        asked.append(name)
+        return wrong.get(name, "")
+
+    fake.records = {f"v-{n}": record(f"v-{n}", node="receptoin", at=AT + n) for n in range(3)}
+    fake.records["v-9"] = record("v-9")
+    intake = Intake(fake)
+    async with running(fake, intake, unknown=unknown) as drain:
+        await doors.until(lambda: asked.count("receptoin") >= 4)
+        assert (drain.left, intake.ids) == (3, ["v-9"])
+        assert asked.count("receptoin") <= len(fake.done("DBGetTree"))
+        wrong.clear()
+        await doors.until(lambda: not fake.records)
+    assert intake.ids == ["v-9", "v-0", "v-1", "v-2"]
+    lines = doors.events(logged, "stays in AstDB")
+    assert [line["reason"] for line in lines] == ["no such node; did you mean reception?"] * 3
+    assert {line["delete_with"] for line in lines} == {
+        f"asterisk -rx 'database del agi-sms v-{number}'" for number in range(3)
+    }
 
 
 @pytest.mark.usefixtures("impatient")

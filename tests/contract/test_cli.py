@@ -7,13 +7,11 @@ import io
 import json
 import logging
 import os
-import queue
 import re
 import signal
 import sqlite3
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
@@ -213,28 +211,6 @@ def test_every_command_refuses_a_broken_configuration_alike(shell: Shell, words:
 # --- check --online ---------------------------------------------------------------------------------------------
 
 
-@contextlib.contextmanager
-def shop(*behaviours: peer.Behaviour) -> Iterator[list[peer.Peer]]:
-    """Peers that run beside the commands, in a thread of their own."""
-    started: queue.Queue[list[peer.Peer]] = queue.Queue()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        async with contextlib.AsyncExitStack() as stack:
-            started.put([await stack.enter_async_context(peer.running(behave)) for behave in behaviours])
-            await stop.wait()
-
-    stop = asyncio.Event()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    try:
-        yield started.get(timeout=20)
-    finally:
-        loop.call_soon_threadsafe(stop.set)
-        thread.join()
-        loop.close()
-
-
 def asking(asked: peer.Peer, **changed: Any) -> dict[str, Any]:
     """A node whose text this peer knows."""
     api = {"url": f"{asked.url}/sms", "response": "json", "timeout": "10s", "vars": ["order"]}
@@ -246,7 +222,7 @@ GONE = peer.answer(404, b"{}")
 
 
 def test_check_online_asks_every_api_and_shows_what_it_says(shell: Shell) -> None:
-    with shop(HELLO, GONE) as (good, bad):
+    with peer.beside(HELLO, GONE) as (good, bad):
         shell.write(TREE | {"nodes": {"good": asking(good), "plain": TREE["nodes"]["later"]}})
         shown = shell("check", "--online").stdout
         shell.write(TREE | {"nodes": {"good": asking(good), "bad": asking(bad)}})
@@ -277,7 +253,7 @@ def test_check_online_of_a_node_that_is_not_there(shell: Shell) -> None:
 
 
 def test_check_online_does_not_ask_where_there_are_mistakes(shell: Shell) -> None:
-    with shop(HELLO) as (good,):
+    with peer.beside(HELLO) as (good,):
         shell.write(TREE | {"nodes": {"good": asking(good), "bad": {"content": {}}}})
         shell("check", "--online", code=MISTAKES)
     assert good.requests == []
@@ -291,7 +267,7 @@ def test_help_says_that_systems_are_really_asked(shell: Shell) -> None:
 
 
 def test_check_online_can_be_interrupted(shell: Shell) -> None:
-    with shop(peer.silence()) as (asked,):
+    with peer.beside(peer.silence()) as (asked,):
         shell.write(TREE | {"nodes": {"slow": asking(asked, api={"timeout": "60s"})}})
         program = Path(sys.executable).with_name("agi-sms")
         words = [str(program), "check", "--config", str(shell.config), "--online"]
@@ -311,7 +287,7 @@ def test_check_online_can_be_interrupted(shell: Shell) -> None:
 
 
 def test_a_dry_run_asks_for_the_text_and_shows_it(shell: Shell) -> None:
-    with shop(HELLO) as (asked,):
+    with peer.beside(HELLO) as (asked,):
         shell.write(TREE | {"nodes": {"shop": asking(asked)}})
         shown = shell("trigger", "shop", "--caller", "600100200", "--var", "order=17", "--dry-run").stdout
         withheld = shell("trigger", "shop", "--caller", "600100200", "--withheld", "--dry-run").stdout
@@ -329,7 +305,7 @@ def test_a_dry_run_asks_for_the_text_and_shows_it(shell: Shell) -> None:
 
 
 def test_a_dry_run_without_a_text_shows_what_would_become_of_it(shell: Shell) -> None:
-    with shop(GONE) as (asked,):
+    with peer.beside(GONE) as (asked,):
         shell.write(TREE | {"nodes": {"shop": asking(asked)}})
         held = shell("trigger", "shop", "--caller", "600100200", "--dry-run", code=NOT_DONE).stdout
         shell.write(TREE | {"nodes": {"shop": asking(asked, fallback="Sorry")}})
@@ -340,7 +316,7 @@ def test_a_dry_run_without_a_text_shows_what_would_become_of_it(shell: Shell) ->
 
 
 def test_a_trigger_waits_for_its_text(shell: Shell) -> None:
-    with shop(HELLO) as (asked,):
+    with peer.beside(HELLO) as (asked,):
         shell.write(TREE | {"nodes": {"shop": asking(asked)}})
         shown = shell("trigger", "shop", "--caller", "600100200").stdout
     assert asked.requests == []
@@ -365,7 +341,7 @@ def test_history_says_who_got_the_fallback(shell: Shell) -> None:
         assert await box.resolve(found.jobs[0], sorry)
         await box.close()
 
-    with shop(HELLO) as (asked,):
+    with peer.beside(HELLO) as (asked,):
         nodes = {
             "shop": asking(asked, fallback="Sorry") | {"recipients": "+48600100200"},
             "later": TREE["nodes"]["later"],

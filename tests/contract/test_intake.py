@@ -183,11 +183,27 @@ async def test_a_visit_that_gives_nobody_anything_is_stored_too(rig: Rig) -> Non
     assert rig.woken == 0
 
 
-async def test_a_node_that_names_nobody_makes_an_activation(rig: Rig) -> None:
-    rig.book.nodes["desk"] = make_node(recipients=())
-    reply = await rig.admitter(budget=PATIENT).receive(make_visit())
-    assert reply.value == "SKIPPED,0"
-    assert rig.visits() == ["v1"]
+@pytest.mark.parametrize("limits", [(), (node.Limit(most=1, window=timedelta(hours=1), per="node"),)])
+async def test_a_node_that_names_nobody_makes_a_row_that_says_so(rig: Rig, limits: tuple[node.Limit, ...]) -> None:
+    """And it takes neither a place in the node's limits nor the call's only one, nor can it be sent again."""
+    rig.book.nodes["desk"] = make_node(
+        recipients=(), dialplan_recipients=True, once_per_call=True, asking=node.Asking(), limits=limits
+    )
+    admitter = rig.admitter(budget=PATIENT)
+    for visit in ("v1", "v2"):
+        assert (await admitter.receive(make_visit(visit, key="main/call"))).value == "SKIPPED,0"
+    found = await rig.box.history(ports.Query())
+    assert [(one.recipient, one.status, one.reason) for one in found] == [
+        ("", message.Status.SKIPPED, message.Reason.NO_RECIPIENT)
+    ] * 2
+    assert await rig.box.retry(found, "somebody") == 0
+    story = await rig.box.story(found[0].id)
+    assert story is not None
+    assert (story.siblings, story.content) == ((), None)
+    assert (rig.woken, rig.fetching_woken) == (0, 0)
+    assert not (await rig.box.claim_content(hosts={}, free={"": 9}, lease=timedelta(minutes=1))).jobs
+    named = make_visit("v3", key="main/call", recipients=MOBILE)
+    assert (await admitter.receive(named)).value == "SCHEDULED,1"
 
 
 async def test_a_text_that_is_to_be_got_holds_nobody(rig: Rig) -> None:

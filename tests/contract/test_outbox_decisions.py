@@ -73,6 +73,55 @@ async def test_what_is_sent_again_may_go_another_way(outbox_factory: stores.Stor
     assert (await claim_one(outbox)).again
 
 
+async def refused(outbox: ports.Outbox, *providers: str) -> None:
+    """By each of them in turn, as delivery.py has it: who refused it leaves its route."""
+    for n, provider in enumerate(providers):
+        lease = await claim_one(outbox)
+        attempt = await outbox.begin(lease, provider)
+        assert attempt is not None
+        left = providers[n + 1 :]
+        decision = ports.Decision(status=S.FAILED, reason=message.Reason.REJECTED)
+        if left:
+            decision = ports.Decision(status=S.SCHEDULED, due_at=lease.message.created_at, provider=left[0], route=left)
+        assert await outbox.finish(lease, attempt, message.Rejected(), decision) is decision.status
+
+
+async def test_what_all_have_refused_is_offered_to_all_again(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    """However often; and to those alone that a person has named since."""
+    [made] = await admit(outbox, "v1", outbox_factory.clock, route=("main", "second", "third"))
+    for _ in range(2):
+        await refused(outbox, "main", "second", "third")
+        assert (await only(outbox)).route == ("third",)
+        assert await outbox.retry([await only(outbox)], "ann") == 1
+        now = await only(outbox)
+        assert (now.status, now.route, now.provider) == (S.SCHEDULED, ("main", "second", "third"), "main")
+    await refused(outbox, "main", "second", "third")
+    outbox_factory.clock.advance(timedelta(seconds=1))
+    assert await outbox.retry([await only(outbox)], "ann", {made.message_id: ("spare", "other")}) == 1
+    outbox_factory.clock.advance(timedelta(seconds=1))
+    await refused(outbox, "spare", "other")
+    assert await outbox.retry([await only(outbox)], "ann") == 1
+    assert (await only(outbox)).route == ("spare", "other")
+    events = [event.what for event in (await story(outbox, made.message_id)).events]
+    assert events == ["retry", "retry", "route spare, other", "retry", "retry"]
+
+
+async def test_what_one_may_have_taken_is_not_offered_to_who_refused_it(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    await admit(outbox, "v1", outbox_factory.clock, route=("main", "second"))
+    lease = await claim_one(outbox)
+    attempt = await outbox.begin(lease, "main")
+    assert attempt is not None
+    onward = ports.Decision(status=S.SCHEDULED, due_at=outbox_factory.clock(), provider="second", route=("second",))
+    await outbox.finish(lease, attempt, message.Rejected(), onward)
+    await doubted(outbox, "second")
+    assert await outbox.retry([await only(outbox)], "ann") == 1
+    assert (await only(outbox)).route == ("second",)
+
+
 async def test_what_waits_may_go_another_way_at_its_time(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     clock = outbox_factory.clock
     due = clock() + timedelta(hours=2)

@@ -231,6 +231,32 @@ def test_receipt(case: Case) -> None:
     assert report.body == acknowledged.get("body", "").encode()
 
 
+# --- polling ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("case", _cases("polling"))
+async def test_polling(case: Case) -> None:
+    """What is asked, over the wire, and what the documented answer means."""
+    example = case.example
+    polled = _settings(case.profile).polling
+    assert polled is not None
+    asked = [
+        ports.Awaited(ref=one["ref"], provider_ids=(one["id"],), since=subjects.NOW, in_doubt=False)
+        for one in example["asked"]
+    ]
+    headers = {"Content-Type": "application/json"}
+    async with peer.running(peer.answer(example.get("status", 200), _body(example), headers)) as other:
+        url = other.url + urllib.parse.urlsplit(polled.url).path
+        made = _provider(case.profile, polling={"url": url})
+        told = await made.ask(asked)
+        await made.close()
+        (request,) = other.requests
+    _check_request(example, request.target, request.headers, request.body)
+    found = [{"id": one.provider_id, "state": one.state.value, "detail": one.detail} for one in told.receipts]
+    assert found == [{"detail": "", **one} for one in example["receipts"]]
+    assert told.fault == example.get("fault", "")
+
+
 @pytest.mark.parametrize("name", [name for name in sorted(EXAMPLES) if EXAMPLES[name].get("receipts")])
 def test_a_receipt_that_nobody_signed_is_refused(name: str) -> None:
     example = EXAMPLES[name]["receipts"][0]

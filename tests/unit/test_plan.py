@@ -45,10 +45,36 @@ def test_recipients_come_in_the_order_config_group_dialplan_caller() -> None:
     assert planned.faults == planned.ignored == ()
 
 
-def test_nobody_is_a_plan_too() -> None:
-    planned = plan.plan(make_visit(), make_node(), PL)
-    assert planned.drafts == ()
-    assert planned.count == 0
+@pytest.mark.parametrize(
+    ("wish", "target"),
+    [
+        ({}, {}),
+        ({}, {"dialplan_recipients": True}),
+        ({"recipients": ", &"}, {"dialplan_recipients": True}),
+        ({"recipients": MOBILE}, {}),
+        ({}, {"template": None, "asking": node.Asking()}),
+    ],
+)
+def test_where_nobody_is_named_a_row_says_so(wish: dict[str, Any], target: dict[str, Any]) -> None:
+    planned = plan.plan(make_visit(**wish), make_node(**target), PL)
+    assert told(planned) == [("", Source.CONFIG, Status.SKIPPED, Reason.NO_RECIPIENT)]
+    assert (planned.count, planned.fetch_at, planned.faults) == (0, None, ())
+    assert planned.drafts[0].route == ()
+
+
+@pytest.mark.parametrize(
+    ("wish", "source", "target"),
+    [
+        ({"delay": "soon"}, "Hello", {}),
+        ({"delay": "soon"}, "Hello", {"template": None, "asking": node.Asking()}),
+        ({}, "{{ missing }}", {}),
+    ],
+)
+def test_for_nobody_other_faults_hold_nothing(wish: dict[str, Any], source: str, target: dict[str, Any]) -> None:
+    """There would be nobody whom a person could have it sent to; the log still says what is wrong."""
+    planned = plan.plan(make_visit(**wish), make_node(source, **target), PL)
+    assert told(planned) == [("", Source.CONFIG, Status.SKIPPED, Reason.NO_RECIPIENT)]
+    assert len(planned.faults) == 1
 
 
 def test_one_number_from_several_places_is_one_message_and_the_first_place_counts() -> None:

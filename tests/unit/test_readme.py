@@ -25,7 +25,7 @@ from ruamel.yaml import YAML
 from agi_sms import cli, config, config_settings, message, metrics, numbers, ports, providers, show_providers, trigger
 from agi_sms.content import request
 from agi_sms.content import settings as content_settings
-from agi_sms.providers import http_answer, profiles, receipts, reports, signatures_settings
+from agi_sms.providers import http_answer, polling, profiles, receipts, reports, signatures_settings
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -247,7 +247,7 @@ def test_every_key_of_the_language_of_profiles_is_told() -> None:
     models = (profiles.Head, http_answer.Answer, http_answer.Rule, receipts.Receipts, reports.Only)
     keys = {
         field.alias or name
-        for model in (*models, receipts.Acknowledge, signatures_settings.Verify)
+        for model in (*models, receipts.Acknowledge, signatures_settings.Verify, polling.Polling, polling.Told)
         for name, field in model.model_fields.items()
     }
     words = {*keys, *http_answer.Then, *typing.get_args(signatures_settings.Scheme)}

@@ -604,3 +604,12 @@ def test_whatever_strangers_wrote_is_shown_and_moves_nothing(words: str) -> None
     first = show.safe(words).split("\n")[0]
     assert f"sender    {first}" in shown or not words
     "\n".join(table(one, width=120)).encode("utf-8", "strict")
+
+
+def test_of_nobody_it_is_not_told_who_named_them() -> None:
+    nobody = {"recipient": "", "status": Status.SKIPPED, "source": message.Source.CONFIG}
+    said = explain(make_story(make_message(**nobody, reason=Reason.NO_RECIPIENT)))
+    assert "(nobody named)\n" in said
+    assert "configured in the node" not in said
+    withheld = explain(make_story(make_message(recipient="", status=Status.SKIPPED, reason=Reason.CALLER_WITHHELD)))
+    assert "(withheld), the caller\n" in withheld

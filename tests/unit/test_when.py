@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_sms import config, errors, message, node, plan, trigger
+from agi_sms import config, errors, node, plan, trigger
 from agi_sms.message import Reason, Source, Status
 from tests.unit.visits import MOBILE, PL, make_node, make_visit
 
@@ -55,14 +55,20 @@ def test_a_text_that_fails_is_not_looked_at() -> None:
     assert planned.faults == ()
 
 
-@pytest.mark.parametrize("allow", [frozenset[node.Allowed](), frozenset({node.Allowed.RECIPIENTS})])
-def test_the_customers_system_is_not_asked_and_the_history_says_why(allow: frozenset[node.Allowed]) -> None:
+@pytest.mark.parametrize(
+    ("allow", "source"),
+    [(frozenset[node.Allowed](), Source.CONFIG), (frozenset({node.Allowed.RECIPIENTS}), Source.API)],
+)
+def test_the_customers_system_is_not_asked_and_the_history_says_why(
+    allow: frozenset[node.Allowed], source: Source
+) -> None:
     target = make_node(template=None, asking=node.Asking(allow=allow), when=MISSED)
     planned = plan.plan(make_visit(), target, PL)
-    assert told(planned) == [("", Source.API, Status.SKIPPED, Reason.CONDITION)]
+    assert told(planned) == [("", source, Status.SKIPPED, Reason.CONDITION)]
     assert planned.fetch_at is None
-    asked = plan.plan(make_visit(variables={"DIALSTATUS": "BUSY"}), make_node(asking=target.asking, when=MISSED), PL)
-    assert all(draft.status is not message.Status.SKIPPED for draft in asked.drafts)
+    fits = make_node(asking=target.asking, send_to_caller=True, when=MISSED)
+    asked = plan.plan(make_visit(variables={"DIALSTATUS": "BUSY"}), fits, PL)
+    assert [draft.status for draft in asked.drafts] == [Status.WAITING]
 
 
 # --- as it is written -------------------------------------------------------------------------------------------
