@@ -96,8 +96,8 @@ def flow(
     """Draw the way of calls through the SMS nodes, from a CONTEXT of the running dialplan on.
 
     Menus, hours, queues, subroutines and jumps are followed; each node has its settings from the configuration. What
-    is red is not in it, what is dashed only the call knows. Mermaid text can be pasted into GitHub, GitLab and wikis;
-    an SVG opens in any browser, and shows file and line where the pointer is.
+    is red is not in it, or the gateway would not hear of it; what is dashed only the call knows. Mermaid text can be
+    pasted into GitHub, GitLab and wikis; an SVG opens in any browser, and shows file and line where the pointer is.
 
     The dialplan is asked for over AMI: the user in manager.conf needs `command` in its `write` (or `reporting`, which
     tells neither files nor lines, and keeps calls waiting while a long dialplan is told).
@@ -106,7 +106,7 @@ def flow(
       agi-sms flow from-trunk --output flow.svg
       agi-sms flow ivr-main --exten s --from dialplan.txt
     """
-    from agi_sms import flow_draw, flow_mermaid, flow_svg, flow_words
+    from agi_sms import dialplan_config, flow_draw, flow_mermaid, flow_svg, flow_words
 
     loaded = cli_shared.load(config_file)
     name, ami = _pbx(loaded, pbx)
@@ -116,15 +116,13 @@ def flow(
             "warning: the dialplan was not told whole, something may be missing (manager.conf: writetimeout = 5000)",
             err=True,
         )
-    ari = loaded.settings.pbx[name].ari if name else None
     try:
         drawn = flow_draw.draw(
             plan,
             context,
             exten=exten,
             cards=flow_words.cards(loaded.nodes),
-            app=ari.app if ari is not None else "agi-sms",
-            agi_port=loaded.settings.agi.port if loaded.settings.agi is not None else None,
+            doors=dialplan_config.doors(loaded.settings, name, loaded.nodes),
             depth=depth,
         )
     except flow_draw.NoSuchPlace as error:
@@ -139,15 +137,8 @@ def flow(
         except OSError as error:
             cli_shared.fail(f"{output} cannot be written: {(error.strerror or '').lower()}", NOT_DONE)
         click.echo(f"{output}: {flow_words.facts(drawn)}")
-    _tell(drawn)
-
-
-def _tell(drawn: flows.Flow) -> None:
-    """The nodes that are not there, where somebody will see it who does not look at the drawing."""
-    for step in drawn.nodes:
-        if step.state is flows.State.UNKNOWN:
-            where = f"{step.place}{f' ({step.source})' if step.source else ''}"
-            click.echo(f"warning: {where} enters {step.title}, which the configuration does not have", err=True)
+    for warning in flow_words.warnings(drawn):  # also for who does not look at the drawing
+        click.echo(f"warning: {warning}", err=True)
 
 
 def _pbx(loaded: "configuration.Config", wanted: str | None) -> "tuple[str, Ami | None]":
@@ -179,10 +170,18 @@ def _asked(loaded: "configuration.Config", name: str, ami: "Ami | None") -> "dia
         try:
             return await survey.Survey(ami).dialplan()
         except errors.PbxError as error:
-            _refused(name, error)
+            _refused(name, ami, error)
 
     return cli_shared.finish(ask())
 
 
-def _refused(name: str, error: errors.PbxError) -> NoReturn:
-    cli_shared.fail(f"pbx {name}: {error}; {_ELSE}", NOT_DONE)
+def _refused(name: str, ami: "Ami", error: errors.PbxError) -> NoReturn:
+    from agi_sms import doctor_facts as facts
+
+    why = error.__cause__
+    if isinstance(why, OSError | UnicodeError) and not isinstance(why, TimeoutError):
+        said = facts.not_connected(ami.host, why).detail
+        what = f"AMI at {ami.host}:{ami.port}: {said}; does Asterisk run? agi-sms doctor says more"
+    else:
+        what = str(error)
+    cli_shared.fail(f"pbx {name}: {what}; {_ELSE}", NOT_DONE)

@@ -5,10 +5,11 @@ and cannot be told. Everything else is split as Asterisk does, with its oddities
 quotes, and the `gosub` of a queue is separated by commas and nothing else (tried with 22.10.1).
 """
 
+import ipaddress
 import re
 import urllib.parse
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agi_sms import app_arguments
 
@@ -24,6 +25,7 @@ _BARE = frozenset({"stasis", "userevent"})
 _HEADER = re.compile(r"\s*AgiSms\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 _OPENING = re.compile(r"\$[{\[]")
 _BRACKETS = {"{": re.compile("[{}]"), "[": re.compile(r"[\[\]]")}
+_LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 DEEPEST = 8  # applications that run one another
 GLOBAL = "AGISMS_AGI"  # names the gateway's address in the dialplan
 
@@ -68,12 +70,17 @@ class Subroutine:
 
 @dataclass(frozen=True, kw_only=True)
 class Bare:
-    """A node that is entered without our subroutines. `way` is stasis, fastagi or userevent; `name` None: computed."""
+    """A node that is entered without our subroutines. `way` is stasis, fastagi or userevent; `name` None: computed.
+
+    `address` is where an AGI() goes, as written; `ours`: to where the gateway listens, or to AGISMS_AGI.
+    """
 
     way: str
     name: str | None
     expression: str
     arguments: tuple[str, ...] = ()
+    address: str = ""
+    ours: bool = False
 
 
 # --- expressions --------------------------------------------------------------------------------------------------
@@ -275,7 +282,8 @@ def options(text: str) -> dict[str, str | None]:
 def bare(application: str, data: str, *, app: str, agi_port: int | None) -> Bare | None:
     """The node that Stasis, AGI or UserEvent name themselves.
 
-    `app` is the gateway's Stasis application, `agi_port` where its FastAGI listens, None where it does not.
+    `app` is the gateway's Stasis application, `agi_port` where its FastAGI listens, None where it does not. Every AGI()
+    that goes to some FastAGI server may be meant for it.
     """
     name = application.lower()
     if name not in _AGI | _BARE:
@@ -284,7 +292,7 @@ def bare(application: str, data: str, *, app: str, agi_port: int | None) -> Bare
     given = masked.split(masked.text)
     if name == "stasis" and given[:1] == [app]:
         return _bare("stasis", given[1:])
-    if name in _AGI and given and agi_port is not None:
+    if name in _AGI and given:
         return _agi(given, agi_port)
     if name == "userevent" and given and given[0].strip().lower() == "agisms":
         found = [match[1] for one in given[1:] if (match := _HEADER.fullmatch(one))]
@@ -293,21 +301,32 @@ def bare(application: str, data: str, *, app: str, agi_port: int | None) -> Bare
     return None
 
 
-def _agi(given: list[str], port: int) -> Bare | None:
+def _agi(given: list[str], port: int | None) -> Bare | None:
     masked = Masked(given[0])
     match = _URL.fullmatch(masked.text)
     if match is None:
         return None
     host, path, query = map(masked.shown, match.groups())
-    if computed(host):
-        ours = GLOBAL in host
-    else:
-        _, colon, number = host.rpartition("]")[2].rpartition(":")
-        ours = int(number) == port if colon and number.isdecimal() else port == AGI_PORT
-    return _bare("fastagi", [path, *(one for one in query.split("&") if one), *given[1:]]) if ours else None
+    ours = GLOBAL in host if computed(host) else port_of(host) == port
+    made = _bare("fastagi", [path, *(one for one in query.split("&") if one), *given[1:]])
+    return replace(made, address=host, ours=ours)
+
+
+def port_of(address: str) -> int:
+    """The port of `host`, `host:port`, `[::1]` or `[::1]:port`, as AGI() has it."""
+    _, colon, number = address.rpartition("]")[2].rpartition(":")
+    return int(number) if colon and number.isdecimal() else AGI_PORT
 
 
 AGI_PORT = 4573  # of FastAGI: res_agi.c, AGI_PORT
+
+
+def near(host: str) -> bool:
+    """Whether what goes there never leaves the machine."""
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return host.lower() in _LOOPBACK or host.lower().endswith(".localhost")
 
 
 def _bare(way: str, given: list[str]) -> Bare:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable, Iterator
 
 import pydantic
 
-from agi_sms import dialplan, doctor_dialplan, doctor_host, doctor_pbx
+from agi_sms import dialplan, dialplan_config, doctor_agi, doctor_dialplan, doctor_host, doctor_pbx, doctor_read
 from agi_sms import doctor_facts as facts
 from agi_sms.config import Config
 from agi_sms.doctor_asked import Asked
@@ -27,8 +27,8 @@ IDS = (
     *("dialplan.read", "dialplan.cut", "dialplan.visits", "dialplan.subroutine", "dialplan.shipped", "dialplan.app"),
     *("dialplan.node_unknown", "dialplan.node_computed", "dialplan.node_unreached"),
     *("dialplan.callee_leg", "dialplan.leg_down", "dialplan.no_watchdog", "dialplan.unrecorded"),
-    *("dialplan.agi_off", "dialplan.agi_address"),
-    *("provider.reach", "provider.certificate"),
+    *("dialplan.agi_off", "dialplan.agi_address", "dialplan.ari_off", "dialplan.ami_off", "dialplan.argument"),
+    *("provider.reach", "provider.certificate", "content.reach", "content.certificate"),
     *("database.folder", "database.file", "database.owner", "database.schema", "database.file_system"),
     *("database.fsync", "database.space", "spool.file", "spool.quarantine"),
     *("receipts.listener", "receipts.public_url", "receipts.https", "receipts.unused"),
@@ -53,7 +53,7 @@ def _findings(loaded: Config | None, found: facts.Facts) -> Iterator[Finding]:
         return
     settings = loaded.settings
     yield from doctor_host.gateway(found.gateway, found.agi, settings.time_zone)
-    reads: dict[str, doctor_dialplan.Read] = {}
+    reads: dict[str, doctor_read.Read] = {}
     for pbx in found.pbxs:
         if pbx.plan is not None:
             reads[pbx.name] = _read(loaded, pbx, pbx.plan, whole=not found.configuration.mistakes)
@@ -69,6 +69,7 @@ def _findings(loaded: Config | None, found: facts.Facts) -> Iterator[Finding]:
                 now=found.now,
                 ways=None if read is None else frozenset(one.way for one in read.visits),
                 agi=settings.agi is not None,
+                nodes=None if found.configuration.mistakes else frozenset(loaded.nodes),
                 messages=frozenset(_over(one) for one in _through(loaded, pbx.name, "sip")),
                 modem=next((_SEND[getattr(one, "driver", "")] for one in _through(loaded, pbx.name, "modem")), ""),
             )
@@ -77,25 +78,26 @@ def _findings(loaded: Config | None, found: facts.Facts) -> Iterator[Finding]:
     if settings.pbx and reads.keys() == settings.pbx.keys() and loaded.nodes:
         yield from doctor_dialplan.unreached(tuple(loaded.nodes), tuple(reads.values()))
     yield from doctor_host.providers(loaded, found.providers or {}, found.now)
+    yield from doctor_host.contents(loaded, found.contents or {}, found.now)
     if found.database is not None:
         yield from doctor_host.database(found.database, found.gateway, settings.hold_budget)
     yield from doctor_host.receipts(loaded, found.gateway, found.listener, found.public)
 
 
-def _read(loaded: Config, pbx: facts.Pbx, plan: dialplan.Dialplan, *, whole: bool) -> doctor_dialplan.Read:
-    ari, agi = loaded.settings.pbx[pbx.name].ari, loaded.settings.agi
-    visits = dialplan.visits(
-        plan, app=ari.app if ari is not None else "agi-sms", agi_port=agi.port if agi is not None else None
-    )
-    return doctor_dialplan.Read(
+def _read(loaded: Config, pbx: facts.Pbx, plan: dialplan.Dialplan, *, whole: bool) -> doctor_read.Read:
+    agi, nodes = loaded.settings.agi, tuple(loaded.nodes)
+    doors = dialplan_config.doors(loaded.settings, pbx.name, nodes)
+    tells = [door.variables for door in (pbx.ari, pbx.ami) if door is not None and door.variables is not None]
+    return doctor_read.Read(
         pbx=pbx.name,
         plan=plan,
-        visits=tuple(doctor_dialplan.ours(visits, plan, tuple(loaded.nodes), agi)),
-        nodes=tuple(loaded.nodes),
+        visits=tuple(doctor_agi.ours(dialplan.visits(plan, doors), nodes, agi)),
+        perhaps=dialplan.guesses(plan, doors),
+        nodes=nodes,
         whole=whole,
-        app=ari.app if ari is not None else None,
+        doors=doors,
         agi=agi,
-        variables=pbx.ari.variables if pbx.ari is not None else None,
+        variables=tells[0] if tells else None,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from agi_sms import doctor_facts as facts
-from agi_sms import text
+from agi_sms import harmless, text
 from agi_sms.asterisk import settings as pbx_settings
 from agi_sms.doctor_asked import RELOAD_AMI, Asked, near
 from agi_sms.doctor_finding import Area, Finding, span
@@ -17,7 +17,9 @@ def findings(asked: Asked, settings: pbx_settings.Ami, ami: facts.Ami, area: Are
     if not settings.tls and not near(settings.host):
         what = f"AMI at {where} is asked over a network in clear: the secret that opens the PBX can be read there"
         yield area.warning(
-            "ami.tls", what, f"tlsenable in manager.conf's [general] and {asked.key}.ami.tls: true, or a VPN"
+            "ami.tls",
+            what,
+            f"write tlsenable = yes in manager.conf's [general] and {asked.key}.ami.tls: true, or use a VPN",
         )
     if ami.trouble is not None:
         yield _ami_trouble(asked, ami.trouble, where, user, area)
@@ -47,7 +49,7 @@ def _ami_trouble(asked: Asked, trouble: facts.Trouble, where: str, user: str, ar
         mend = f"manager.conf: [{user}] with secret = what {key}.secret is, and permit = this machine; {RELOAD_AMI}"
         return area.error("ami.login", f"AMI at {where} refuses {user}: {trouble.detail}", mend)
     if trouble.code in ("dns", "tls"):
-        mend = f"{key}.host, or {key}.ca_file: the certificate of who signed manager.conf's tlscertfile"
+        mend = f"write the right host in {key}.host, and in {key}.ca_file who signed manager.conf's tlscertfile"
         return area.error("ami.reach", f"AMI at {where}: {trouble.detail}", mend)
     if trouble.code == "timeout":
         mend = 'is Asterisk stuck? asterisk -rx "core show uptime"; systemctl restart asterisk'
@@ -62,7 +64,7 @@ def _reads_events(asked: Asked, user: str, area: Area) -> Iterator[Finding]:
     if asked.ways is not None and not events & asked.ways:
         return
     section = asked.file("manager.conf")
-    mend = f"manager.conf: [{user}] read = user; {RELOAD_AMI}"
+    mend = f"manager.conf: [{user}] read = user (in small letters, no blanks between commas); {RELOAD_AMI}"
     if section is None or section.values is None:
         if asked.ways is not None:
             yield area.unknown("ami.read_user", "whether the AMI user has read = user cannot be told", mend)
@@ -91,24 +93,55 @@ def _waiting(asked: Asked, waiting: facts.Waiting, area: Area) -> Iterator[Findi
     if not waiting.count:
         yield area.ok("ami.waiting", "no visit waits in AstDB")
         return
-    count = f"{'more than ' if waiting.more else ''}{text.counted(waiting.count, 'visit')}"
+    useless = sum(_useless(asked, waiting).values())
+    if useless:
+        yield from _never_taken(asked, waiting, area)
+    if useless >= waiting.count and not waiting.more:
+        return
+    count = f"{'more than ' if waiting.more else ''}{text.counted(waiting.count - useless, 'visit')}"
     age = None if waiting.oldest is None else asked.now - waiting.oldest
     since = f", the oldest for {span(max(1.0, age.total_seconds()))}" if age is not None else ""
+    doors = asked.gateway.doors or {}
+    connection = doors.get(f"ami {asked.pbx.name}", "serving")
     if asked.gateway.pid is None:
         what = f"{count} waiting in AstDB{since}: no gateway takes them"
         yield area.warning(
             "ami.waiting", what, "start it (agi-sms run); what is older than its node's max_age then expires"
         )
+    elif doors.get(f"ari {asked.pbx.name}") == "standby":
+        what = f"{count} waiting in AstDB{since}, for the program that has taken the application: this one stands by"
+        yield area.unknown("ami.waiting", what, "agi-sms doctor on that program's machine")
+    elif connection != "serving":
+        what = f"{count} waiting in AstDB{since}: the gateway's connection to AMI is {connection}"
+        yield area.warning("ami.waiting", what, "mend what is said of AMI here; the gateway's log says more")
     elif age is None or age > LEFT:
         what = f"{count} waiting in AstDB{since}: the gateway does not take them"
-        yield area.warning(
-            "ami.waiting",
-            what,
-            'its log says which cannot be used and how to delete them; asterisk -rx "database show agi-sms"',
-        )
+        mend = 'its log says which cannot be used and how to delete them; asterisk -rx "database show agi-sms"'
+        yield area.warning("ami.waiting", what, mend)
     else:
-        yield area.ok("ami.waiting", f"{count} in AstDB, about to be taken")
+        yield area.ok("ami.waiting", f"{count} in AstDB for the gateway's next look")
+
+
+def _useless(asked: Asked, waiting: facts.Waiting) -> dict[str, int]:
+    """How many visits there are of each node that the configuration does not have, and ("") that cannot be read."""
+    found = {} if asked.nodes is None else {name: n for name, n in waiting.nodes.items() if name not in asked.nodes}
+    return {"": waiting.unreadable, **found} if waiting.unreadable else found
+
+
+def _never_taken(asked: Asked, waiting: facts.Waiting, area: Area) -> Iterator[Finding]:
+    """What stays in AstDB until somebody deletes it or makes the node that it names."""
+    show = 'asterisk -rx "database show agi-sms" shows them, "database del agi-sms NAME" deletes one'
+    for node, number in sorted(_useless(asked, waiting).items()):
+        count = text.counted(number, "visit")
+        if not node:
+            what = f"{count} in AstDB cannot be read, and {'is' if number == 1 else 'are'} never taken: {waiting.why}"
+            yield area.warning("ami.waiting", what, f"mend the arguments in the dialplan; {show}")
+        else:
+            name = harmless.clipped(node, 60)
+            what = f"{count} in AstDB of the node {name}, which there is not: never taken as long as that is so"
+            yield area.warning("ami.waiting", what, f"add the node {name} to the configuration and reload; {show}")
 
 
 def _words(value: str) -> set[str]:
-    return {one.strip().lower() for one in value.split(",")}
+    """As Asterisk reads them (tried with 16.28 and 22.10): with a blank or a capital, a word is none that it knows."""
+    return set(value.strip().split(","))

@@ -20,7 +20,7 @@ def findings(asked: Asked, settings: pbx_settings.Ari, ari: facts.Ari, area: Are
         yield area.warning(
             "ari.tls",
             f"ARI at {where} is asked over a network in clear: the password that controls every call can be read there",
-            f"TLS in http.conf (tlsenable = yes) and {asked.key}.ari.url: https://..., or a VPN",
+            f"write tlsenable = yes in http.conf and https:// in {asked.key}.ari.url, or use a VPN",
         )
     if ari.trouble is not None:
         yield _ari_trouble(asked, settings, ari.trouble, where, area)
@@ -48,7 +48,7 @@ def _ari_trouble(asked: Asked, settings: pbx_settings.Ari, trouble: facts.Troubl
             mend = 'is Asterisk stuck? asterisk -rx "core show uptime"; systemctl restart asterisk'
             return area.error("ari.reach", f"ARI at {where} does not answer: {trouble.detail}", mend)
         case "tls":
-            mend = f"{key}.ca_file: the certificate of who signed http.conf's tlscertfile"
+            mend = f"write in {key}.ca_file where the certificate is of who signed http.conf's tlscertfile"
             return area.error("ari.reach", f"ARI at {where}: {trouble.detail}", mend)
         case "dns":
             return area.error("ari.reach", f"ARI at {where}: {trouble.detail}", f"mend the name in {key}.url")
@@ -74,7 +74,7 @@ def _clock(ahead: timedelta, took: timedelta, area: Area) -> Iterator[Finding]:
         return
     way = "ahead of" if ahead > timedelta(0) else "behind"
     what = f"its clock is {span(abs(ahead).total_seconds())} {way} this machine's: delays and ages are wrong by that"
-    yield area.warning("ari.clock", what, "NTP on both machines: timedatectl set-ntp true")
+    yield area.warning("ari.clock", what, "switch NTP on, on both machines: timedatectl set-ntp true")
 
 
 def _application(asked: Asked, app: str, application: facts.Application | None, area: Area) -> Iterator[Finding]:

@@ -10,6 +10,8 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import yarl
+
 from agi_sms import clock, dialplan, errors, harmless, reach, run_status
 from agi_sms import doctor_facts as facts
 from agi_sms import doctor_needs as needs
@@ -24,12 +26,12 @@ if TYPE_CHECKING:
     from agi_sms import config as configuration
     from agi_sms.asterisk.settings import Ami
     from agi_sms.config_settings import Pbx
+    from agi_sms.content.settings import Api
 
 PATIENCE = timedelta(seconds=4)  # for one question
 SECONDS = PATIENCE.total_seconds()
 DEADLINE = 9.0  # seconds, for all of them
 _LATE = facts.Trouble(code="timeout", detail=f"did not answer within {DEADLINE:.0f} s")
-_ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a port is that listens everywhere
 
 T = TypeVar("T")
 Tell = Callable[[frozenset[str]], None]  # what has no answer yet
@@ -108,6 +110,7 @@ async def examine(
         name: asking.add(f"provider {name}", _provider(one), (facts.Reached(where=name, trouble=_LATE),))
         for name, one in loaded.providers.items()
     }
+    contents = _Contents(asking, loaded.sources)
     stored = asking.add(
         "database",
         asyncio.to_thread(health.examine, settings.database, settings.spool_path),
@@ -122,7 +125,11 @@ async def examine(
             where = desk.public_url.rstrip("/") + addresses.RECEIPTS
             public = asking.add("public_url", reach.receipts(where, seconds=SECONDS), _late_port(where))
     if settings.agi is not None and runs.pid is not None:
-        agi = asking.add("agi", _port(settings.agi.host, settings.agi.port), _late_port(settings.agi.listen))
+        agi = asking.add(
+            "agi",
+            reach.listening(settings.agi.host, settings.agi.port, seconds=SECONDS),
+            _late_port(settings.agi.listen),
+        )
     await asking.wait()
     return facts.Facts(
         now=clock.now(),
@@ -130,6 +137,7 @@ async def examine(
         gateway=runs,
         pbxs=tuple(one.answer() for one in doors.values()),
         providers={name: found for name, one in reached.items() if (found := one.answer())},
+        contents=contents.answers(),
         database=stored.answer(),
         listener=None if listener is None else listener.answer(),
         public=None if public is None else public.answer(),
@@ -195,7 +203,7 @@ class _Doors:
             wanted = [one for way in needs.MODULES.values() for one in way]
             ami = asking.add(
                 f"AMI of {name}",
-                survey_ami.ask(pbx.ami, wanted, patience=PATIENCE),
+                survey_ami.ask(pbx.ami, wanted, needs.GLOBALS, patience=PATIENCE),
                 facts.Ami(trouble=_LATE),
             )
             if known is None:
@@ -230,18 +238,37 @@ async def _provider(settings: "pydantic.BaseModel") -> tuple[facts.Reached, ...]
     peer = places.peer(settings)
     found = [await asyncio.to_thread(reach.place, place.path, folder=place.folder) for place in places.places(settings)]
     if peer is not None:
-        found.append(await reach.host(peer.host, peer.port, tls=peer.tls, ca_file=peer.ca_file, seconds=SECONDS))
+        found.append(await _peer(peer))
     return tuple(found)
 
 
-async def _port(host: str, port: int) -> facts.Port:
-    """Whether somebody listens there."""
-    found = await reach.host(_ANYWHERE.get(host, host), port, seconds=SECONDS)
-    return facts.Port(where=found.where, trouble=found.trouble)
+def _source(settings: "Api") -> places.Peer:
+    url = yarl.URL(settings.url.partition("?")[0])
+    return places.Peer(host=url.host or "", port=url.port or 0, tls=url.scheme == "https", ca_file=settings.ca_file)
+
+
+async def _peer(peer: places.Peer) -> facts.Reached:
+    return await reach.host(peer.host, peer.port, tls=peer.tls, ca_file=peer.ca_file, seconds=SECONDS)
+
+
+class _Contents:
+    """The hosts of the nodes' content.api being asked, each once."""
+
+    def __init__(self, asking: _Asking, sources: "Mapping[str, Api]") -> None:
+        self._peers = {node: _source(one) for node, one in sources.items()}
+        self._asked: dict[places.Peer, _Question[facts.Reached]] = {}
+        for peer in self._peers.values():
+            if peer not in self._asked:
+                late = facts.Reached(where=f"{peer.host}:{peer.port}", trouble=_LATE)
+                self._asked[peer] = asking.add(f"content of {peer.host}", _peer(peer), late)
+
+    def answers(self) -> dict[str, facts.Reached]:
+        """By node."""
+        return {node: self._asked[peer].answer() for node, peer in self._peers.items()}
 
 
 def _authority(host: str, port: int) -> str:
-    host = _ANYWHERE.get(host, host)
+    host = reach.ANYWHERE.get(host, host)
     return f"{f'[{host}]' if ':' in host else host}:{port}"
 
 

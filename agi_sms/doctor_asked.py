@@ -1,15 +1,15 @@
 """One PBX's facts, with what they are measured by; for the findings about it. Pure."""
 
-import ipaddress
 from dataclasses import dataclass
 from datetime import datetime
 
+from agi_sms import dialplan_calls
 from agi_sms import doctor_facts as facts
 from agi_sms.asterisk import settings
 
 RELOAD_ARI = 'asterisk -rx "module reload res_ari.so"'
 RELOAD_AMI = 'asterisk -rx "manager reload"'
-_LOOPBACK = frozenset({"localhost", "ip6-localhost"})
+near = dialplan_calls.near
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +23,7 @@ class Asked:
     now: datetime
     ways: frozenset[str] | None
     agi: bool  # whether FastAGI is configured
+    nodes: frozenset[str] | None = None  # of the configuration; None where it has mistakes, and maybe more
     messages: frozenset[str] = frozenset()  # over which doors SIP MESSAGEs go out
     modem: str = ""  # the AMI action by which a modem sends
 
@@ -42,11 +43,3 @@ class Asked:
         if self.pbx.ari is not None and self.pbx.ari.modules is not None:
             return self.pbx.ari.modules
         return self.pbx.ami.modules if self.pbx.ami is not None else None
-
-
-def near(host: str) -> bool:
-    """Whether what goes there never leaves this machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() in _LOOPBACK or host.lower().endswith(".localhost")

@@ -1,37 +1,21 @@
 """What is right and wrong with a dialplan: our subroutines in it, and the steps that enter a node. Pure."""
 
 import re
-import urllib.parse
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator
 
-from agi_sms import app_arguments, dialplan_calls, dialplan_listing, harmless, text
+from agi_sms import app_arguments, dialplan_calls, dialplan_listing, doctor_agi, doctor_read, harmless, text
 from agi_sms import dialplan as dialplans
 from agi_sms import doctor_needs as needs
-from agi_sms.config_settings import Agi
+from agi_sms.asterisk import arguments
 from agi_sms.config_words import nearest
-from agi_sms.dialplan import Dialplan, NodeCall
-from agi_sms.doctor_asked import near
+from agi_sms.dialplan import NodeCall
 from agi_sms.doctor_finding import Area, Finding, named
+from agi_sms.doctor_read import Read, place, places
 
 _RELOAD = 'asterisk -rx "dialplan reload"'
-_ADDRESS = re.compile(r"h?agi://([^/?]*)/?([^?]*)", re.IGNORECASE)
 _BARE = {"stasis": "Stasis()", "fastagi": "AGI()"}
 _FILES = {"agi-sms": "agi-sms.conf", "agi-sms-agi": "agi-sms-agi.conf", "agi-sms-event": "agi-sms-event.conf"}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Read:
-    """A dialplan with what it is measured by. `whole` False: the configuration has mistakes, and maybe more nodes."""
-
-    pbx: str
-    plan: Dialplan
-    visits: tuple[NodeCall, ...]
-    nodes: Collection[str]
-    whole: bool
-    app: str | None  # of the gateway's ARI, None where it has none
-    agi: Agi | None
-    variables: Mapping[str, str] | None  # globals of the dialplan, None where nobody tells them
+_VARIABLE = re.compile(r"var\.[A-Za-z_][A-Za-z0-9_]{0,63}")
 
 
 def findings(read: Read) -> Iterator[Finding]:
@@ -48,39 +32,34 @@ def findings(read: Read) -> Iterator[Finding]:
     yield from _computed(read, area)
     yield from _legs(read, area)
     yield from _unwatched(read, area)
-    yield from _agi(read, area)
+    yield from _arguments(read, area)
+    yield from _doors(read, area)
+    yield from doctor_agi.findings(read, area)
     if read.plan.cut:
         yield area.unknown("dialplan.cut", "the listing of the dialplan has no end: what is missing cannot be told")
 
 
-def ours(visits: Collection[NodeCall], plan: Dialplan, nodes: Collection[str], agi: Agi | None) -> Iterator[NodeCall]:
-    """Those that enter a node of ours: FastAGI's usual port is that of other programs too."""
-    theirs = {
-        at for at, address, node in _addresses(plan) if agi is None or (node not in nodes and not _leads(address, agi))
-    }
-    for one in visits:
-        if one.way != "fastagi" or place(one) not in theirs:
-            yield one
-
-
-def place(one: NodeCall) -> str:
-    """Where a step is: context,extension,priority, and file and line where they are known."""
-    at = harmless.clipped(f"{one.context},{one.exten},{one.priority}", 120)
-    return f"{at} ({one.file}:{one.line})" if one.file else at
-
-
 def unreached(nodes: Collection[str], reads: Collection[Read]) -> Iterator[Finding]:
-    """The nodes that no step of any dialplan enters; `reads` are of all PBXs."""
+    """The nodes that no step of any dialplan enters, and those of which no call is heard; `reads` are of all PBXs."""
     area = Area(name="nodes")
     entered = {one.node for read in reads for one in read.visits}
+    heard = {one.node for read in reads for one in read.visits if read.heard(one)}
     if not entered:
         return  # told already
+    deaf = [name for name in nodes if name in entered - heard] if None not in heard else []
+    if deaf:
+        what = f"no call reaches {named(deaf)}: what is said of the dialplan keeps {'it' if len(deaf) == 1 else 'them'}"
+        yield area.warning("dialplan.node_unreached", what, "mend what is said of the dialplan first")
     left = [name for name in nodes if name not in entered]
     if not left:
-        yield area.ok("dialplan.node_unreached", f"the dialplan reaches {'it' if len(nodes) == 1 else 'all of them'}")
+        if not deaf:
+            yield area.ok(
+                "dialplan.node_unreached", f"the dialplan reaches {'it' if len(nodes) == 1 else 'all of them'}"
+            )
         return
     what = f"no step of the dialplan enters {named(left)}"
-    if None in entered or any(context.switches for read in reads for context in read.plan.contexts.values()):
+    switched = any(context.switches for read in reads for context in read.plan.contexts.values())
+    if None in entered or switched or any(read.perhaps for read in reads):
         yield area.unknown("dialplan.node_unreached", f"{what} by name; a computed one may")
         return
     mend = f"Gosub(agi-sms,s,1({left[0]})) where the SMS should come from, or take the node out of the configuration"
@@ -102,8 +81,7 @@ def _nobody(read: Read, area: Area) -> Iterator[Finding]:
 
 def _subroutines(read: Read, area: Area) -> Iterator[Finding]:
     """Whether those that are called are loaded, and are the shipped ones."""
-    called = {context for context, way in dialplans.OURS.items() for one in read.visits if one.way == way}
-    called |= {"agi-sms"} if called else set()
+    called = {context for one in read.visits for context in dialplans.entering(one.way)}
     right = True
     for context in dialplans.OURS:
         known = read.plan.contexts.get(context)
@@ -140,16 +118,17 @@ def _digest(extension: dialplan_listing.Extension) -> str:
 def _app(read: Read, area: Area) -> Iterator[Finding]:
     """Whether the subroutine goes where the gateway listens."""
     subroutine = read.plan.contexts.get("agi-sms")
-    if subroutine is None or read.app is None or not any(one.way == "ari" for one in read.visits):
+    app = read.doors.app
+    if subroutine is None or not read.doors.ari or not any(one.way == "ari" for one in read.visits):
         return
     for extension in subroutine.extensions:
         for step in extension.priorities:
             if step.application.lower() != "stasis":
                 continue
             into = next(iter(app_arguments.split(step.data)), "")
-            if into != read.app:
-                what = f"[agi-sms] enters the application {harmless.clipped(into, 64)}, and the gateway is {read.app}"
-                mend = f"pbx.{read.pbx}.ari.app: {into}, or Stasis({read.app},... in agi-sms.conf"
+            if into != app:
+                what = f"[agi-sms] enters the application {harmless.clipped(into, 64)}, and the gateway is {app}"
+                mend = f"pbx.{read.pbx}.ari.app: {into}, or Stasis({app},... in agi-sms.conf"
                 yield area.error("dialplan.app", what, mend)
 
 
@@ -159,20 +138,28 @@ def _unknown(read: Read, area: Area) -> Iterator[Finding]:
     for one in read.visits:
         if one.node is not None and one.node not in read.nodes:
             wrong.setdefault(one.node, []).append(place(one))
-    for node, places in wrong.items():
+    for node, where in wrong.items():
         if not node:
-            what = f"no node is named at {named(places)}"
+            what = f"no node is named at {named(where)}"
             yield area.error(
                 "dialplan.node_unknown", what, "Gosub(agi-sms,s,1(NODE)), with a node of the configuration"
             )
             continue
         name = harmless.clipped(node, 60)
-        what = f"there is no node {name}, which is entered at {named(places)}"
+        what = f"there is no node {name}, which is entered at {named(where)}"
         if not read.whole:
             yield area.unknown("dialplan.node_unknown", f"{what}; the configuration has mistakes", "agi-sms check")
             continue
-        mend = f"{nearest(node, read.nodes, show='nodes')} Correct the dialplan, or add the node"
-        yield area.error("dialplan.node_unknown", what, mend)
+        yield area.error("dialplan.node_unknown", what, _another(name, read.nodes))
+
+
+def _another(node: str, nodes: Collection[str]) -> str:
+    """What to do about a name that no node has."""
+    add = f"add the node {node} to the configuration"
+    hint = nearest(node, nodes)
+    if hint.startswith("did"):
+        return f"{hint} Then write that name there; else {add}"
+    return f"write the name of a node there ({hint.removeprefix('known: ')}), or {add}" if nodes else add
 
 
 def _computed(read: Read, area: Area) -> Iterator[Finding]:
@@ -188,90 +175,76 @@ def _legs(read: Read, area: Area) -> Iterator[Finding]:
     mend = "put the node before the Dial or Queue, on the caller's own channel"
     held = [one for one in before if one.way in ("ari", "stasis")]
     if held:
-        what = f"entered in b() of a leg that is not up: each such call waits for the watchdog: {_places(held)}"
+        what = f"entered in b() of a leg that is not up: each such call waits for the watchdog: {places(held)}"
         yield area.error("dialplan.leg_down", what, mend)
     rest = [one for one in (*before, *after) if one not in held]
     if rest:
-        what = f"entered on the callee's leg, where the callee counts as the caller: {_places(rest)}"
+        what = f"entered on the callee's leg, where the callee counts as the caller: {places(rest)}"
         yield area.warning("dialplan.callee_leg", what, mend)
 
 
 def _unwatched(read: Read, area: Area) -> Iterator[Finding]:
     for way, application in _BARE.items():
-        found = [one for one in read.visits if one.way == way]
+        found = [one for one in read.visits if one.way == way and read.heard(one)]
         if found:
-            what = f"a bare {application} has no watchdog: a gateway that hangs keeps the call: {_places(found)}"
+            what = f"a bare {application} has no watchdog: a gateway that hangs keeps the call: {places(found)}"
             subroutine = "agi-sms" if way == "stasis" else "agi-sms-agi"
-            mend = f"Gosub({subroutine},s,1({found[0].node or 'NODE'})), which has one, and records missed visits"
+            mend = f"{doctor_read.gosub(subroutine, found[0])}, which has one, and records missed visits"
             yield area.warning("dialplan.no_watchdog", what, mend)
     found = [one for one in read.visits if one.way == "userevent"]
     if found:
-        what = f"a bare UserEvent() is lost while the gateway, or its AMI connection, is away: {_places(found)}"
-        mend = f"Gosub(agi-sms-event,s,1({found[0].node or 'NODE'})), which records the visit first"
+        what = f"a bare UserEvent() is lost while the gateway, or its AMI connection, is away: {places(found)}"
+        mend = f"{doctor_read.gosub('agi-sms-event', found[0])}, which records the visit first"
         yield area.warning("dialplan.unrecorded", what, mend)
 
 
-def _places(found: Collection[NodeCall]) -> str:
-    return named([place(one) for one in found])
-
-
-# --- FastAGI ------------------------------------------------------------------------------------------------------
-
-
-def _agi(read: Read, area: Area) -> Iterator[Finding]:
-    """Whether FastAGI goes where the gateway listens."""
-    used = [one for one in read.visits if one.way == "agi"]
-    if read.agi is None:
-        found = [place(one) for one in used] or [at for at, _, node in _addresses(read.plan) if node in read.nodes]
-        if found:
-            what = f"FastAGI is used at {named(found)}, and the gateway does not listen for it"
-            yield area.error("dialplan.agi_off", what, "agi: {listen: 127.0.0.1:4573} in our configuration")
-        return
-    listen = read.agi
-    for where, address, node in _addresses(read.plan):
-        if node in read.nodes and not _leads(address, listen):
-            what = (
-                f"AGI() at {where} goes to {harmless.clipped(address, 80)}, and the gateway listens at {listen.listen}"
-            )
-            yield area.error("dialplan.agi_address", what, f"write agi://{listen.listen}/{node} there")
-    if not used:
-        return
-    if read.variables is None:
-        what = "whether AGISMS_AGI says where the gateway listens cannot be told"
-        yield area.unknown("dialplan.agi_address", what, "ARI, or AMI, with a login that works")
-        return
-    address = read.variables.get(dialplan_calls.GLOBAL, "") or needs.AGI_ADDRESS
-    if _leads(address, listen):
-        yield area.ok("dialplan.agi_address", f"FastAGI goes to {address}")
-    else:
-        what = f"agi-sms-agi goes to {harmless.clipped(address, 80)}, and the gateway listens at {listen.listen}"
-        mend = f"extensions.conf: [globals] AGISMS_AGI={listen.listen}, or agi.listen: {address}; {_RELOAD}"
-        yield area.error("dialplan.agi_address", what, mend)
-
-
-def _addresses(plan: Dialplan) -> Iterator[tuple[str, str, str]]:
-    """Steps that name a FastAGI address themselves: where, the address, and the node in it."""
-    for context, extension, step in dialplan_listing.steps(plan):
-        if context.name in dialplans.OURS:
+def _doors(read: Read, area: Area) -> Iterator[Finding]:
+    """Steps that enter a node by a way that the configuration does not open; FastAGI is judged elsewhere."""
+    found = [one for one in read.visits if one.way in ("ari", "stasis") and not read.doors.ari]
+    late = [one for one in found if read.late(one)]
+    lost = [one for one in found if one not in late]
+    for some, how in ((lost, "no SMS comes of it"), (late, "its visit waits in AstDB until the gateway looks")):
+        if not some:
             continue
-        for application, data in dialplan_calls.within(step.application, step.data):
-            given = app_arguments.split(data)
-            match = _ADDRESS.match(given[0]) if application.lower() == "agi" and given else None
-            if match is None or dialplan_calls.computed(given[0]):
-                continue
-            at = f"{context.name},{extension.name},{step.number}"
-            yield (
-                harmless.clipped(at, 120) + (f" ({step.file}:{step.line})" if step.file else ""),
-                match[1],
-                urllib.parse.unquote(match[2]),
-            )
+        what = f"pbx {read.pbx} has no ari, by which the gateway would hear of {places(some)}: {how}"
+        mend = f"{_elsewhere(read, some[0])} there, or give pbx.{read.pbx} its ari and restart the gateway"
+        yield (area.warning if some is late else area.error)("dialplan.ari_off", what, mend)
+    found = [one for one in read.visits if one.way in ("event", "userevent") and not read.doors.ami]
+    if found:
+        what = f"pbx {read.pbx} has no ami, by which the gateway would hear of {places(found)}: no SMS comes of it"
+        mend = f"give pbx.{read.pbx} its ami and restart the gateway"
+        yield area.error("dialplan.ami_off", what, mend)
 
 
-def _leads(address: str, listen: Agi) -> bool:
-    """Whether a connection to this address may reach the port; which machine a name is, is not decided here."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not port.isdecimal():
-        host, port = address, needs.AGI_ADDRESS.rpartition(":")[2]
-    if int(port) != listen.port:
-        return False
-    return not near(listen.host) or near(host.strip("[]")) or not host
+def _elsewhere(read: Read, one: NodeCall) -> str:
+    """The same visit by a way that is open."""
+    ways = {"agi-sms-agi": read.agi is not None, "agi-sms-event": read.doors.ami}
+    found = [doctor_read.gosub(context, one) for context, is_open in ways.items() if is_open]
+    return " or ".join(found) or f"agi: {{}} in the configuration and {doctor_read.gosub('agi-sms-agi', one)}"
+
+
+def _arguments(read: Read, area: Area) -> Iterator[Finding]:
+    """Arguments that nobody can read, so that nothing comes of the visit."""
+    wrong: dict[str, list[NodeCall]] = {}
+    for one in read.visits:
+        for argument in map(str.strip, one.arguments):
+            if argument and not _readable(argument):
+                wrong.setdefault(argument, []).append(one)
+    for argument, found in wrong.items():
+        shown = harmless.clipped(argument, 40)
+        why = "is none that there is" if "=" in argument else "is no key=value"
+        what = f"the argument {shown} {why}: no SMS comes of {places(found)}"
+        key = "recipients=, sender=, delay= or var.NAME="
+        mend = f"write it there as {key}, or leave it out: the log of the gateway says INVALID of each such call"
+        if found[0].way == "fastagi":
+            mend = f"{mend}; in full AGI(agi://HOST/NODE?key=value&key=value)"
+        yield area.error("dialplan.argument", what, mend)
+
+
+def _readable(argument: str) -> bool:
+    """Whether arguments.parse knows its key; what only a call knows may be right."""
+    key, equals, _ = argument.partition("=")
+    if dialplan_calls.computed(key):
+        return True
+    key = key.strip()
+    return bool(equals) and (key in arguments.KEYS or _VARIABLE.fullmatch(key) is not None)

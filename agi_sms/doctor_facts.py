@@ -4,7 +4,7 @@ import os
 import socket
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 
@@ -102,11 +102,17 @@ class Ari:
 
 @dataclass(frozen=True, kw_only=True)
 class Waiting:
-    """The visits in AstDB: how many, and since when the oldest waits. `more`: there are more than were read."""
+    """The visits in AstDB: how many, and since when the oldest waits. `more`: there are more than were read.
+
+    `nodes` is how many of them enter each node; `unreadable` how many cannot be read, and why the first cannot.
+    """
 
     count: int
     oldest: datetime | None = None
     more: bool = False
+    nodes: Mapping[str, int] = field(default_factory=dict)
+    unreadable: int = 0
+    why: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,6 +132,7 @@ class Ami:
     actions: frozenset[str] | None = None
     modules: frozenset[str] | None = None  # those of `doctor_needs.MODULES` that run
     waiting: Waiting | None = None
+    variables: Mapping[str, str] | None = None  # globals of the dialplan, empty where not set
     files: Mapping[str, Section] | None = None  # by name; of manager.conf the user's section, else [general]
 
 
@@ -145,11 +152,15 @@ class Pbx:
 
 @dataclass(frozen=True, kw_only=True)
 class Reached:
-    """A host that was connected to, or a file or folder that was looked at. `ends`: its certificate's last moment."""
+    """A host that was connected to, or a file or folder that was looked at. `ends`: its certificate's last moment.
+
+    `address` is that of the host.
+    """
 
     where: str
     trouble: Trouble | None = None
     ends: datetime | None = None
+    address: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,6 +207,7 @@ class Facts:
     gateway: Gateway | None = None
     pbxs: tuple[Pbx, ...] = ()
     providers: Mapping[str, tuple[Reached, ...]] | None = None
+    contents: Mapping[str, Reached] | None = None  # by node: the host of its content.api
     database: Database | None = None
     listener: Port | None = None  # for receipts
     public: Port | None = None

@@ -1,12 +1,13 @@
 """What is right and wrong on this side: configuration, gateway, database, and whom they reach. Pure."""
 
+import re
 from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta, tzinfo
 
 import yarl
 
 from agi_sms import doctor_facts as facts
-from agi_sms import durations, text
+from agi_sms import durations, http_words, text
 from agi_sms.config import Config
 from agi_sms.doctor_asked import near
 from agi_sms.doctor_finding import Area, Finding, named, span
@@ -15,6 +16,7 @@ SLOW, TOO_SLOW = timedelta(milliseconds=20), timedelta(milliseconds=100)  # fsyn
 LITTLE, TOO_LITTLE = 1 << 30, 100 << 20  # bytes left
 RENEW = timedelta(days=14)
 _SERVING = "serving"  # link.State
+_AT = re.compile(r"([^:]+):(\d+): ")
 _SSL = "openssl s_client -connect"
 
 
@@ -25,9 +27,10 @@ def configuration(loaded: Config | None, told: facts.Configuration) -> Iterator[
     """What `check` says of it."""
     area = Area(name="configuration")
     for mistake in told.mistakes:
-        yield area.error("configuration.mistake", mistake, "correct it, then agi-sms check")
+        yield area.error("configuration.mistake", mistake, f"change {_line(mistake)}, then agi-sms check")
     for warning in told.warnings:
-        yield area.warning("configuration.warning", warning, "correct it, then agi-sms check")
+        mend = f"change {_line(warning)} if it is not meant so, then agi-sms check"
+        yield area.warning("configuration.warning", warning, mend)
     if loaded is not None and not told.mistakes:
         counts = [
             text.counted(len(loaded.nodes), "node"),
@@ -35,6 +38,12 @@ def configuration(loaded: Config | None, told: facts.Configuration) -> Iterator[
             text.counted(len(loaded.settings.pbx), "pbx", "pbxes"),
         ]
         yield area.ok("configuration.mistake", f"{told.path}: {', '.join(counts)}")
+
+
+def _line(said: str) -> str:
+    """The place out of `file:line: key: what is wrong`."""
+    at = _AT.match(said)
+    return f"line {at[2]} of {at[1]}" if at else "what it names"
 
 
 def gateway(told: facts.Gateway, agi: facts.Port | None, zone: tzinfo) -> Iterator[Finding]:
@@ -61,12 +70,14 @@ def gateway(told: facts.Gateway, agi: facts.Port | None, zone: tzinfo) -> Iterat
             continue  # told with its PBX
         if state != _SERVING:
             what = f"its connection to {door} is {state}"
-            yield area.error("gateway.door", what, "what is said of that pbx below; the gateway's log says more")
+            yield area.error("gateway.door", what, "mend what is said of that pbx below; the gateway's log says more")
     for name, until in (told.left_alone or {}).items():
         at = datetime.fromisoformat(until).astimezone(zone)
         what = f"leaves provider {name} alone until {at:%H:%M:%S}: it took nothing several times in a row"
         yield area.warning(
-            "gateway.left_alone", what, "agi-sms history shows what it said; health in our configuration"
+            "gateway.left_alone",
+            what,
+            "agi-sms history shows what it said; how soon a provider is left alone, health in the configuration says",
         )
     for route, count in (told.stranded or {}).items():
         what = f"{text.counted(count, 'message')} waiting for {route}, which the configuration no longer has"
@@ -76,7 +87,8 @@ def gateway(told: facts.Gateway, agi: facts.Port | None, zone: tzinfo) -> Iterat
             yield area.ok("gateway.agi", f"FastAGI is open at {agi.where}")
         else:
             what = f"FastAGI at {agi.where}: {agi.trouble.detail}"
-            yield area.error("gateway.agi", what, "agi came after the gateway's start? systemctl restart agi-sms")
+            mend = "restart the gateway, which opens the port only at its start: systemctl restart agi-sms"
+            yield area.error("gateway.agi", what, mend)
 
 
 # --- providers ----------------------------------------------------------------------------------------------------
@@ -90,7 +102,7 @@ def providers(loaded: Config, reached: Mapping[str, tuple[facts.Reached, ...]], 
         for one in found:
             if one.trouble is not None:
                 what = f"{name}: {one.where}: {one.trouble.detail}"
-                mend = _provider_mend(name, one, one.trouble)
+                mend = _mend(f"providers.{name}", one, one.trouble)
                 if name in used:
                     yield area.error("provider.reach", what, mend)
                 else:
@@ -106,17 +118,54 @@ def _is_host(one: facts.Reached) -> bool:
     return not one.where.startswith("/")
 
 
-def _provider_mend(name: str, one: facts.Reached, trouble: facts.Trouble) -> str:
+def _mend(key: str, one: facts.Reached, trouble: facts.Trouble) -> str:
+    """What to do where somebody, or a folder, is not reached; `key` is where it stands in our configuration."""
     match trouble.code:
         case "dns":
-            return f"the host in providers.{name}, or this machine's DNS: getent hosts {one.where.rpartition(':')[0]}"
+            host = one.where.rpartition(":")[0]
+            return f"write the right host in {key}, or mend this machine's DNS: getent hosts {host}"
         case "tls":
-            return f"{_SSL} {one.where} shows the certificate; providers.{name}.ca_file for one of your own"
+            return f"{_SSL} {one.where} shows the certificate; {key}.ca_file is for one of your own"
         case "denied":
             return "chown or chmod it for the gateway's user, as whom to ask: sudo -u agi-sms agi-sms doctor"
         case "absent":
             return "make it, writable for the gateway's user"
     return f"is it up, and does a firewall let this machine out? nc -vz {one.where.replace(':', ' ')}"
+
+
+# --- the customer's systems ---------------------------------------------------------------------------------------
+
+
+def contents(loaded: Config, reached: Mapping[str, facts.Reached], now: datetime) -> Iterator[Finding]:
+    """Whether those are reached that nodes ask for their texts; each host is told once."""
+    nodes: dict[facts.Reached, list[str]] = {}
+    for node, one in reached.items():
+        nodes.setdefault(one, []).append(node)
+    for one, names in nodes.items():
+        area = Area(name="texts from your own systems", about=names[0])
+        key = f"nodes.{names[0]}.content.api"
+        of = named(names)
+        if one.trouble is not None:
+            what = f"{of}: {one.where}: {one.trouble.detail}"
+            yield area.error("content.reach", what, _mend(key, one, one.trouble))
+            continue
+        refused = [name for name in names if _refused(loaded, name, one)]
+        if refused:
+            what = f"{named(refused)}: {one.where} has the private address {one.address}, which is not asked"
+            mend = f"take private_addresses: deny out of {key}, or write a host that the internet has"
+            yield area.error("content.reach", what, mend)
+            continue
+        if one.ends is not None and one.ends - now < RENEW:
+            what = f"{of}: the certificate of {one.where} ends {one.ends:%Y-%m-%d}"
+            yield area.warning("content.certificate", what, "its owner renews it; no text comes from there after that")
+        yield area.ok("content.reach", f"{one.where} reached, for {of}")
+
+
+def _refused(loaded: Config, node: str, one: facts.Reached) -> bool:
+    """Whether its address is one that the node's settings do not let be asked."""
+    source = loaded.sources.get(node)
+    denied = source is not None and source.private_addresses == "deny"
+    return denied and bool(one.address) and http_words.private(one.address)
 
 
 # --- database -----------------------------------------------------------------------------------------------------
@@ -128,13 +177,15 @@ def database(found: facts.Database, running: facts.Gateway, hold_budget: timedel
     folder = found.path.parent
     if found.network:
         what = f"{folder} is a network file system ({found.file_system}), where SQLite loses data"
-        yield area.error("database.file_system", what, "database: on a local disk")
+        yield area.error("database.file_system", what, "write in database the path of a file on a local disk")
     if found.trouble is not None:
         yield _folder(found, found.trouble, area)
         if found.trouble.code == "ENOENT":
             return
     if found.foreign:
-        yield area.error("database.owner", found.foreign, "what it says, once you know that nobody has changed it")
+        yield area.error(
+            "database.owner", found.foreign, "do what it says, once you know that nobody has changed the file"
+        )
     if found.root_owned:
         what = (
             f"{named([path.name for path in found.root_owned])} in {folder} belong to root, the folder to {found.owner}"
@@ -152,7 +203,7 @@ def database(found: facts.Database, running: facts.Gateway, hold_budget: timedel
 
 
 def _as_owner(found: facts.Database) -> str:
-    return f"as the gateway's user: sudo -u {found.owner or 'agi-sms'} agi-sms doctor"
+    return f"ask as the gateway's user: sudo -u {found.owner or 'agi-sms'} agi-sms doctor"
 
 
 def _folder(found: facts.Database, trouble: facts.Trouble, area: Area) -> Finding:
@@ -202,7 +253,7 @@ def _fsync(median: timedelta, hold_budget: timedelta, area: Area) -> Finding:
     what = (
         f"a write takes {took} until it is on the disk; a call waits for it (hold_budget {durations.show(hold_budget)})"
     )
-    mend = "a disk of its own, or an SSD; what else writes there: iostat -x 1"
+    mend = "give it a disk of its own, or an SSD; what else writes there: iostat -x 1"
     if median <= TOO_SLOW:
         return area.warning("database.fsync", what, mend)
     return area.error("database.fsync", what, mend)
@@ -250,11 +301,15 @@ def receipts(
         elif listener.trouble is not None:
             what = f"the port {desk.listen}: {listener.trouble.detail}"
             yield area.error(
-                "receipts.listener", what, "receipts came after the gateway's start? systemctl restart agi-sms"
+                "receipts.listener",
+                what,
+                "restart the gateway, which opens the port only at its start: systemctl restart agi-sms",
             )
         else:
             what = f"at {desk.listen} somebody else answers ({_who(listener)})"
-            yield area.error("receipts.listener", what, "another receipts.listen, then systemctl restart agi-sms")
+            yield area.error(
+                "receipts.listener", what, "write another port in receipts.listen, then systemctl restart agi-sms"
+            )
     if desk.public_url and public is not None:
         yield from _public(desk.public_url, desk.listen, running, public, area)
 
@@ -262,12 +317,18 @@ def receipts(
 def _public(url: str, listen: str, running: facts.Gateway, public: facts.Port, area: Area) -> Iterator[Finding]:
     if not url.startswith("https") and not near(yarl.URL(url).host or ""):
         what = f"{url} is without TLS: on the way, receipts with phone numbers can be read"
-        yield area.warning("receipts.https", what, "a certificate for the proxy, and https in receipts.public_url")
-    proxy = f"the proxy hands {url}/receipts/ on to http://{listen}/receipts/"
+        yield area.warning(
+            "receipts.https", what, "give the proxy a certificate, and write https in receipts.public_url"
+        )
+    proxy = f"let the proxy hand {url}/receipts/ on to http://{listen}/receipts/"
     if public.trouble is not None:
         what = f"{public.where}: {public.trouble.detail}"
         if public.trouble.code in ("dns", "tls"):
-            yield area.error("receipts.public_url", what, f"{_SSL} HOST:443, or the name in receipts.public_url")
+            yield area.error(
+                "receipts.public_url",
+                what,
+                f"mend the name in receipts.public_url, or the certificate: {_SSL} HOST:443 shows it",
+            )
         else:
             mend = "try it from outside: curl -I " + public.where
             yield area.warning("receipts.public_url", f"{what} (as seen from this machine)", mend)

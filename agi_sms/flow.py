@@ -29,6 +29,7 @@ class State(enum.StrEnum):
     KNOWN = "known"
     UNKNOWN = "unknown"
     COMPUTED = "computed"  # only the call knows which one
+    UNHEARD = "unheard"  # the gateway does not hear of the call: a subroutine is not loaded, or a key is missing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,7 @@ class Step:
     place: str = ""  # context,extension,priority
     source: str = ""  # file:line, where known
     state: State | None = None  # of SMS nodes
+    trouble: str = ""  # what is wrong with an SMS node, behind "... enters NODE, "
 
 
 @dataclass(frozen=True, kw_only=True)

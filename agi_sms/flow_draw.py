@@ -8,7 +8,7 @@ from dataclasses import replace
 from agi_sms import dialplan, dialplan_calls, errors, flow_reach, flow_words, harmless
 from agi_sms.dialplan_calls import Subroutine, Target
 from agi_sms.dialplan_places import DIALLED, Found, Places
-from agi_sms.flow import DEPTH, Flow, Kind, State, Step
+from agi_sms.flow import DEPTH, Flow, Kind, Step
 from agi_sms.flow_walk import Frame, Spot, Walk, named
 
 _BY_ITSELF = {"h": "when the call ends", "T": "at the absolute time-out", "e": "after an error"}
@@ -27,13 +27,13 @@ def draw(
     *,
     exten: str | None = None,
     cards: Mapping[str, tuple[str, ...]],
-    app: str = "agi-sms",
-    agi_port: int | None = dialplan_calls.AGI_PORT,
+    doors: dialplan.Doors | None = None,
     depth: int = DEPTH,
 ) -> Flow:
     """The flow from a context on, from one of its extensions or from all; raises NoSuchPlace.
 
-    `cards` are the configuration's nodes, by name, with what is shown of each. `depth` counts jumps.
+    `cards` are the configuration's nodes, by name, with what is shown of each; `doors` is by which ways it hears of
+    calls, all where None. `depth` counts jumps.
     """
     places = Places(plan)
     if context not in plan.contexts:
@@ -41,7 +41,7 @@ def draw(
     if exten is not None and not places.variants(context, exten):
         names = [one.name for home in places.reach(context) for one in home.extensions]
         raise NoSuchPlace(f"{context} has no extension {_shown(exten)}; {_near(exten, names)}")
-    return _Drawing(places, cards, app, agi_port, depth).flow(context, exten)
+    return _Drawing(places, cards, doors or dialplan.Doors(nodes=cards), depth).flow(context, exten)
 
 
 def _shown(name: str) -> str:
@@ -109,12 +109,9 @@ class _Drawing(Walk):
                 return self.run(spot, Subroutine(target=yes), depth, key=key)
         if name == "gosub":
             return self.run(spot, Subroutine(target=dialplan_calls.target(data)), depth, key=key)
-        bare = dialplan_calls.bare(application, data, app=self.app, agi_port=self.agi_port)
+        bare = dialplan.of_bare(application, data, self.doors)
         if bare is not None:
-            entered = dialplan.Entered(
-                node=bare.name, expression=bare.expression, way=bare.way, arguments=bare.arguments
-            )
-            return self.node(key, spot, entered, depth)
+            return self.node(key, spot, bare, depth)
         if name in _CONDITIONS:
             made = self.add(key, self.step(Kind.CHOICE, _question(name, data), spot))
             self.later.append(functools.partial(self.choose, made, spot, application, data, depth))
@@ -122,13 +119,17 @@ class _Drawing(Walk):
             made = self.menu(key, spot, depth)
         elif name == "return":
             made = self.end(spot, "return")
+        elif dialplan.perhaps(application, data, self.doors) is not None:
+            lines = (*flow_words.said(application, data), flow_words.PERHAPS)
+            made = self.add(key, self.step(Kind.COMPUTED, application, spot, lines))
+            self.later.append(functools.partial(self.follow, made, self.next(spot), depth))
         elif name in flow_words.ENDS:
             made = self.add(key, self.step(Kind.END, application, spot, flow_words.said(application, data)))
         else:
             made = self.application(key, spot, application, data, depth)
         return made
 
-    def step(self, kind: Kind, title: str, spot: Spot, lines: tuple[str, ...] = (), state: State | None = None) -> Step:
+    def step(self, kind: Kind, title: str, spot: Spot, lines: tuple[str, ...] = ()) -> Step:
         one = self.places.priority(spot.place)
         return Step(
             kind=kind,
@@ -137,7 +138,6 @@ class _Drawing(Walk):
             before=self.before(spot),
             place=self.shown(spot),
             source=f"{one.file}:{one.line}" if one is not None and one.file else "",
-            state=state,
         )
 
     def before(self, spot: Spot) -> str:
@@ -160,9 +160,13 @@ class _Drawing(Walk):
         """A node, behind which the call goes on at the next priority, where it is the call's own channel."""
         if key in self.ids:
             return self.ids[key]
-        title, lines, state = flow_words.entered(entered, self.cards)
-        made = self.add(key, self.step(Kind.SMS, title, spot, lines, State(state)))
-        if onward:
+        why = dialplan.closed(entered, self.places.plan, self.doors)
+        title, lines, state, trouble = flow_words.entered(entered, self.cards, why)
+        made = self.add(key, replace(self.step(Kind.SMS, title, spot, lines), state=state, trouble=trouble))
+        _, data = self.doing(spot) or ("", "")
+        if onward and dialplan.unloaded(entered.way, self.places.plan) and _GUARD not in data:
+            self.later.append(lambda: self.edge(made, self.end(spot, "Asterisk hangs up")))
+        elif onward:
             self.later.append(functools.partial(self.follow, made, self.next(spot), depth))
         return made
 

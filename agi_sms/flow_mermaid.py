@@ -9,7 +9,7 @@ import re
 from agi_sms import harmless
 from agi_sms.flow import Edge, Flow, Kind, State, Step
 
-_PLAIN = frozenset(" .,:/=()-?!'…·“”×→✉")
+_PLAIN = frozenset(" .,:/=()-?!'…·“”‹›×→✉")
 _LIST = re.compile(r"(\d+)\.(?= |$)|-(?= |$)|-{2,}|={2,}")  # what Markdown makes of the beginning of a line
 _SHAPES = {
     Kind.ENTRY: ("([", "])"),
@@ -28,6 +28,7 @@ _STYLES = {
     "more": "fill:#fff,stroke:#8494a7,color:#4a5868,stroke-dasharray:5 3",
     "sms": "fill:#e7f5ed,stroke:#1e8a58,color:#0f5c39,stroke-width:2px",
     "unknown": "fill:#fdecea,stroke:#c62828,color:#a31515,stroke-width:2px",
+    "unheard": "fill:#fdecea,stroke:#c62828,color:#a31515,stroke-width:2px",
 }
 
 
@@ -36,11 +37,7 @@ def mermaid(flow: Flow) -> str:
     lines = ["flowchart TD"]
     lines += [_step(at, step) for at, step in enumerate(flow.steps)]
     lines += [_edge(edge) for edge in flow.edges]
-    classes: dict[str, list[str]] = {}
-    for at, step in enumerate(flow.steps):
-        classes.setdefault(_class(step), []).append(f"n{at}")
-    for name in sorted(classes):
-        lines += [f"  classDef box_{name} {_STYLES[name]}", f"  class {','.join(classes[name])} box_{name}"]
+    lines += [f"  classDef box_{name} {_STYLES[name]}" for name in sorted({_class(step) for step in flow.steps})]
     return "\n".join([*lines, ""])
 
 
@@ -54,23 +51,26 @@ def _step(at: int, step: Step) -> str:
     begin, end = _SHAPES.get(step.kind, ("[", "]"))
     title = f"✉ {step.title}" if step.kind is Kind.SMS else step.title
     before = [f"({step.before})"] if step.before else []
-    words = "<br/>".join(map(_escaped, (*before, title, *step.lines)))
+    rows = (*before, title, *step.lines)
+    words = "<br/>".join(_escaped(row, alone="".join(rows).count("_") == 1) for row in rows)
     place = f"  %% {_comment(step.place)}{f' {_comment(step.source)}' if step.source else ''}\n" if step.place else ""
-    return f'{place}  n{at}{begin}"{words}"{end}'
+    return f'{place}  n{at}{begin}"{words}"{end}:::box_{_class(step)}'
 
 
 def _edge(edge: Edge) -> str:
     arrow = "-.->" if edge.aside or not edge.sure else "-->"
-    label = f'|"{_escaped(edge.label)}"|' if edge.label else ""
+    label = f'|"{_escaped(edge.label, alone=edge.label.count("_") == 1)}"|' if edge.label else ""
     return f"  n{edge.source} {arrow}{label} n{edge.target}"
 
 
-def _escaped(text: str) -> str:
+def _escaped(text: str, *, alone: bool) -> str:
+    """A row; `alone`: there is one underscore in the box or label, which emphasises nothing."""
     plain = harmless.harmless(text)
     begins = _LIST.match(plain)
     end = begins.end() if begins else 0
     return "".join(
-        one if one.isalnum() or (one in _PLAIN and at >= end) else f"#{ord(one)};" for at, one in enumerate(plain)
+        one if one.isalnum() or (one in _PLAIN and at >= end) or (one == "_" and alone) else f"#{ord(one)};"
+        for at, one in enumerate(plain)
     )
 
 

@@ -12,7 +12,7 @@ ANY = -1  # in the place of an extension
 SPECIAL = frozenset("hitTeoa")  # extensions to which a call comes by itself
 
 
-def reaching(places: Places, *, app: str, agi_port: int | None) -> frozenset[Key]:
+def reaching(places: Places, doors: dialplan.Doors) -> frozenset[Key]:
     """The extensions that have a node in them, or lead to one."""
     leading: dict[Key, list[Key]] = defaultdict(list)
     found: list[Key] = []
@@ -21,7 +21,7 @@ def reaching(places: Places, *, app: str, agi_port: int | None) -> frozenset[Key
             continue
         for at, extension in enumerate(context.extensions):
             key = (context.name, at)
-            if _enters(extension, app, agi_port):
+            if _enters(extension, doors):
                 found.append(key)
             for other in set(_targets(places, context, extension)):
                 leading[other].append(key)
@@ -39,12 +39,12 @@ def reaching(places: Places, *, app: str, agi_port: int | None) -> frozenset[Key
     return frozenset(key for key in reached if key[1] != ANY)
 
 
-def _enters(extension: Extension, app: str, agi_port: int | None) -> bool:
+def _enters(extension: Extension, doors: dialplan.Doors) -> bool:
     return any(
         True
         for one in extension.priorities
         if one.written
-        for _ in dialplan.node_calls(one.application, one.data, app=app, agi_port=agi_port)
+        for _ in dialplan.node_calls(one.application, one.data, doors)
     )
 
 

@@ -48,6 +48,7 @@ _LOOKS = {
 _NODES = {
     State.KNOWN: _Look(fill="#e7f5ed", border="#1e8a58", title="#0f5c39", thick=1.8),
     State.UNKNOWN: _Look(fill="#fdecea", border="#c62828", title="#a31515", thick=1.8),
+    State.UNHEARD: _Look(fill="#fdecea", border="#c62828", title="#a31515", thick=1.8),
     State.COMPUTED: _Look(fill="#fff9e8", border="#a37a12", title="#6f520a", thick=1.8, dashed=True),
 }
 _INK, _GREY = "#3d4a59", "#7b8794"

@@ -54,14 +54,12 @@ class Spot:
 class Walk(abc.ABC):
     """A flow on its way: its graph, and how to get from one step to the next that is drawn."""
 
-    def __init__(
-        self, places: Places, cards: Mapping[str, tuple[str, ...]], app: str, agi_port: int | None, depth: int
-    ) -> None:
+    def __init__(self, places: Places, cards: Mapping[str, tuple[str, ...]], doors: dialplan.Doors, depth: int) -> None:
         self.places = places
         self.cards = cards
-        self.app, self.agi_port = app, agi_port
+        self.doors = doors
         self.depth = depth
-        self.reach = flow_reach.reaching(places, app=app, agi_port=agi_port)
+        self.reach = flow_reach.reaching(places, doors)
         self.steps: list[Step] = []
         self.edges: dict[Edge, None] = {}
         self.ids: dict[Hashable, int] = {}
@@ -195,7 +193,7 @@ class Walk(abc.ABC):
         ) and not any(self.entered(application, data))
 
     def entered(self, application: str, data: str) -> list[dialplan.Entered]:
-        return list(dialplan.node_calls(application, data, app=self.app, agi_port=self.agi_port))
+        return list(dialplan.node_calls(application, data, self.doors))
 
     def matching(self, spot: Spot, begins: tuple[str, ...], ends: tuple[str, ...], way: int) -> Spot:
         """The step behind the end of a While or If, or its beginning; also behind the end of the dialplan."""

@@ -1,13 +1,16 @@
 """How the steps of a flow are named: what an engineer, and a customer, read in the boxes. Pure."""
 
 import re
-from collections.abc import Iterable, Mapping
+import textwrap
+from collections.abc import Iterable, Mapping, Sequence
 
 from agi_sms import app_arguments, dialplan, dialplan_calls, durations, harmless, node
 from agi_sms import flow as flows
 
 LONGEST_LINE = 44  # characters
 LONGEST_CONDITION = 60
+LONGEST_TEXT = 110
+MOST_LINES = 4  # of one thing that is said
 MOST_FOLDED = 3  # kinds of steps that are named where they are folded
 
 # What a caller does not notice: it is not drawn, only named in small letters above the next step.
@@ -29,13 +32,19 @@ THROUGH = {  # by what runs a subroutine, or by the last letter of it
     "b": "before it rings: on the callee's leg",
     "B": "before it rings",
 }
+PERHAPS = "for our gateway? it has no agi"
 WAYS = {
+    "ari": "by Stasis",
     "agi": "by FastAGI",
     "event": "by event",
     "stasis": "bare Stasis",
     "fastagi": "bare AGI",
     "userevent": "bare UserEvent",
 }
+_COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)  # of templates
+_FILLED = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
+_NAME = re.compile(r"[A-Za-z_][\w.]*")
+_WRAPPED = re.compile(r"(?:URIENCODE|QUOTE)\((.*)\)")
 _PARALLEL = frozenset({"dial", "page", "retrydial"})
 _SECONDS = {"dial": 1, "queue": 4, "waitexten": 0, "page": 2, "retrydial": 4, "read": 5}
 _MAIN = {"read": (0, 1), "voicemail": (0,), "agi": (0,), "stasis": (0, 1), "originate": (0, 1), "system": ()}
@@ -111,18 +120,29 @@ def goes_on(application: str, data: str) -> str:
 
 
 def facts(flow: flows.Flow) -> str:
-    """What there is in a flow, in a line."""
-    count = len(flow.nodes)
+    """What there is in a flow, in a line; a step that is drawn several times counts once."""
+    nodes = {(step.place, step.title): step for step in flow.nodes}.values()
+    count, different = len(nodes), len({step.title for step in nodes})
     found = [f"{count} SMS node{'' if count == 1 else 's'}" if count else "no SMS node"]
-    different = len({step.title for step in flow.nodes})
-    found += [f"{different} different"] if different < count else []
-    for state, words in (
-        (flows.State.UNKNOWN, "not in the configuration"),
-        (flows.State.COMPUTED, "known only during the call"),
-    ):
-        some = sum(step.state is state for step in flow.nodes)
-        found += [f"{some} {words}"] if some else []
+    if different < count:
+        found.append("all the same" if different == 1 else f"{different} different")
+    computed = sum(step.state is flows.State.COMPUTED for step in nodes)
+    found += [f"{computed} known only during the call"] if computed else []
+    wrong = len(warnings(flow))
+    found += [f"{wrong} warning{'' if wrong == 1 else 's'}"] if wrong else []
     return " · ".join(found)
+
+
+def warnings(flow: flows.Flow) -> tuple[str, ...]:
+    """What is red in a flow, each place of the dialplan once."""
+    found: dict[str, None] = {}
+    for step in flow.steps:
+        where = f"{step.place}{f' ({step.source})' if step.source else ''}"
+        if step.kind is flows.Kind.MISSING:
+            found[f"the dialplan goes on at {where}, which it does not have"] = None
+        elif step.trouble:
+            found[f"{where} enters {step.title}, {step.trouble}"] = None
+    return tuple(found)
 
 
 # --- nodes --------------------------------------------------------------------------------------------------------
@@ -143,8 +163,8 @@ def _card(one: node.Node) -> tuple[str, ...]:
         clipped(one.description),
         f"from {one.sender}, {when}" if one.sender else when,
         f"to {' + '.join(to) or 'nobody'}" + (", once per call" if one.once_per_call else ""),
-        *(clipped(f"only if {name} is {' or '.join(sorted(values))}") for name, values in one.when),
-        _text(one),
+        *(line for name, values in one.when for line in wrapped(f"only if {name} is {_either(sorted(values))}")),
+        *_text(one),
     ]
     return tuple(line for line in lines if line)
 
@@ -153,25 +173,70 @@ def _counted(count: int) -> str:
     return "1 number" if count == 1 else f"{count} numbers"
 
 
-def _text(one: node.Node) -> str:
+def _either(values: Sequence[str]) -> str:
+    *most, last = values
+    return f"{', '.join(most)} or {last}" if most else last
+
+
+def wrapped(text: str) -> tuple[str, ...]:
+    """A few harmless lines, the last of them cut where that is not enough."""
+    whole = harmless.clipped(text, LONGEST_LINE * MOST_LINES)
+    lines = textwrap.wrap(whole, LONGEST_LINE, break_on_hyphens=False)
+    if len(lines) <= MOST_LINES:
+        return tuple(lines)
+    return (*lines[: MOST_LINES - 1], clipped(f"{lines[MOST_LINES - 1]} …"))
+
+
+def _text(one: node.Node) -> tuple[str, ...]:
     if one.template is None:
-        return "text from your own system"
-    return f"“{clipped(one.template.source, LONGEST_LINE - 2)}”"
+        return ("text from your own system",)
+    return wrapped(f"“{clipped(plainly(one.template.source), LONGEST_TEXT)}”")
 
 
-def entered(one: dialplan.Entered, known: Mapping[str, tuple[str, ...]]) -> tuple[str, tuple[str, ...], str]:
-    """A visit's title, lines and state: `known`, `unknown` (the configuration has no such node) or `computed`."""
+def plainly(source: str) -> str:
+    """A template as its reader would see it, with the name of what is filled in: `‹caller›`."""
+    told, mark, _ = _COMMENT.sub("", source).partition("{%")  # what stands behind it depends on the call
+    filled = _FILLED.sub(lambda match: f"‹{_filled(match[1])}›", told)
+    return filled + "…" if mark else filled
+
+
+def _filled(expression: str) -> str:
+    found = _NAME.search(expression)
+    if found is None:
+        return "…"
+    owner = found[0].rpartition(".")[0]
+    return owner if owner and expression[found.end() :].startswith("(") else found[0]
+
+
+def entered(
+    one: dialplan.Entered, known: Mapping[str, tuple[str, ...]], closed: str = ""
+) -> tuple[str, tuple[str, ...], flows.State, str]:
+    """A visit's title, lines and state, and what is wrong with it. `closed`: why the gateway does not hear of it."""
     lines: tuple[str, ...]
+    trouble = f"and {closed}" if closed else ""
+    state = flows.State.UNHEARD if closed else flows.State.KNOWN
     if one.node is None:
-        title, lines, state = clipped(one.expression), ("which node, only the call knows",), "computed"
+        title, lines = clipped(one.expression), ("which node, only the call knows",)
+        state = state if closed else flows.State.COMPUTED
     elif one.node in known:
-        title, lines, state = clipped(one.node), known[one.node], "known"
+        title, lines = clipped(one.node), known[one.node]
     else:
-        title, state = clipped(one.node) or "no node", "unknown"
+        title, state = clipped(one.node) or "no node", flows.State.UNKNOWN
         lines = ("not in the configuration",) if one.node else ("no node is named",)
-    given = ", ".join(argument for argument in one.arguments if argument)
+        told = "which the configuration does not have" if one.node else "since the step names none"
+        trouble = f"{told}, {trouble}" if trouble else told
+    if closed:
+        lines = (clipped(closed), *lines)
+    given = ", ".join(_given(argument) for argument in one.arguments if argument)
     if given:
-        lines += (clipped(f"with {condition(given)}"),)
-    if one.way in WAYS:
-        lines += (WAYS[one.way],)
-    return title, lines, state
+        lines += wrapped(f"with {given}")
+    return title, (*lines, WAYS[one.way]), state, trouble
+
+
+def _given(argument: str) -> str:
+    """`var.PHONE=${URIENCODE(${EXTEN})}` as `var.PHONE=EXTEN`."""
+    key, equals, value = argument.partition("=")
+    plain = condition(value) if value else ""
+    while match := _WRAPPED.fullmatch(plain):
+        plain = match[1]
+    return clipped(key, LONGEST_CONDITION) + equals + plain

@@ -2,7 +2,9 @@
 
 import asyncio
 import contextlib
+import errno
 import os
+import socket
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,6 +15,7 @@ from agi_sms import doctor_facts as facts
 from agi_sms import http_client
 
 SERVER = "agi-sms"  # as our listener calls itself
+ANYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - where a port is that listens everywhere
 ALLOW = "GET, POST, PUT"  # what it allows, which is told to whoever asks otherwise; proxies leave that alone
 
 
@@ -30,9 +33,9 @@ async def host(
         return facts.Reached(where=where, trouble=facts.Trouble(code="timeout", detail=detail))
     except (OSError, UnicodeError) as error:
         return facts.Reached(where=where, trouble=facts.not_connected(name, error))
-    ends = _ends(writer)
+    ends, address = _ends(writer), writer.get_extra_info("peername")
     writer.transport.abort()
-    return facts.Reached(where=where, ends=ends)
+    return facts.Reached(where=where, ends=ends, address=str(address[0]) if address else "")
 
 
 def _ends(writer: asyncio.StreamWriter) -> datetime | None:
@@ -56,6 +59,35 @@ def place(path: Path, *, folder: bool) -> facts.Reached:
         return facts.Reached(where=str(path))
     detail = "this user may not write there" if there == path else f"this user may make no file in {there}"
     return facts.Reached(where=str(path), trouble=facts.Trouble(code="denied", detail=detail))
+
+
+async def listening(name: str, port: int, *, seconds: float) -> facts.Port:
+    """Whether somebody listens at a port of this machine, which hears nothing of it.
+
+    A port that is listened at cannot be had by another; a connection would count there as one that said nothing.
+    Where that does not tell, it is connected to. Raises nothing but CancelledError.
+    """
+    where = f"{f'[{name}]' if ':' in name else name}:{port}"
+    try:
+        async with asyncio.timeout(seconds):
+            taken = await asyncio.to_thread(_taken, name, port)
+    except (OSError, UnicodeError, TimeoutError):
+        found = await host(ANYWHERE.get(name, name), port, seconds=seconds)
+        return facts.Port(where=found.where, trouble=found.trouble)
+    return facts.Port(where=where, trouble=None if taken else facts.Trouble(code="connect", detail="nobody listens"))
+
+
+def _taken(name: str, port: int) -> bool:
+    """Whether a port is another's. Blocking."""
+    with socket.socket(socket.AF_INET6 if ":" in name else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((name, port))
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            return True
+    return False
 
 
 async def receipts(url: str, *, seconds: float) -> facts.Port:

@@ -7,6 +7,7 @@ own user is asked for, and of that only what is no password leaves this file.
 
 import asyncio
 import contextlib
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +15,7 @@ from typing import Any
 
 from agi_sms import doctor_facts as facts
 from agi_sms import errors, harmless
-from agi_sms.asterisk import ami, ami_client
+from agi_sms.asterisk import ami, ami_client, arguments
 from agi_sms.asterisk.settings import Ami
 
 _WANTED = {
@@ -25,8 +26,13 @@ _WANTED = {
 _LATEST = 1 << 40  # seconds; a later time is none
 
 
-async def ask(settings: Ami, modules: Collection[str], *, patience: timedelta) -> facts.Ami:
-    """Everything that is asked; `modules` are those of interest. Nothing is raised but CancelledError."""
+async def ask(
+    settings: Ami, modules: Collection[str], variables: Collection[str] = (), *, patience: timedelta
+) -> facts.Ami:
+    """Everything that is asked; `modules` and `variables`, globals of the dialplan, are those of interest.
+
+    Nothing is raised but CancelledError.
+    """
     settings = settings.model_copy(update={"timeout": min(settings.timeout, patience)})
     found = facts.Ami()
     try:
@@ -39,6 +45,8 @@ async def ask(settings: Ami, modules: Collection[str], *, patience: timedelta) -
                 found = replace(found, modules=await _modules(connection, modules))
             if "GetConfig" in actions:
                 found = replace(found, files=await _files(connection, settings.username))
+            if variables and {"Getvar", "Command"} & actions:
+                found = replace(found, variables=await _variables(connection, variables, actions))
     except errors.PbxRefused as error:
         return replace(found, trouble=facts.Trouble(code="denied", detail=harmless.clipped(str(error))))
     except errors.PbxError as error:
@@ -76,7 +84,23 @@ async def _waiting(connection: ami_client.Connection) -> facts.Waiting:
     except ami_client.TooLong as error:
         records, more = error.found, True
     times = [at for record in records if (at := _at(record.value)) is not None]
-    return facts.Waiting(count=len(records), oldest=min(times, default=None), more=more)
+    nodes: Counter[str] = Counter()
+    whys: list[str] = []
+    for number, record in enumerate(records):
+        if number % ami_client.RECORDS_AT_ONCE == 0:
+            await asyncio.sleep(0)
+        try:
+            nodes[arguments.parse(arguments.split(record.value)).node] += 1
+        except errors.ArgumentError as error:
+            whys.append(harmless.clipped(str(error)))
+    return facts.Waiting(
+        count=len(records),
+        oldest=min(times, default=None),
+        more=more,
+        nodes=nodes,
+        unreadable=len(whys),
+        why=whys[0] if whys else "",
+    )
 
 
 def _at(record: str) -> datetime | None:
@@ -98,6 +122,31 @@ async def _modules(connection: ami_client.Connection, names: Collection[str]) ->
         if answer.success:
             running.add(name)
     return frozenset(running)
+
+
+async def _variables(
+    connection: ami_client.Connection, names: Collection[str], actions: frozenset[str]
+) -> dict[str, str] | None:
+    """Globals of the dialplan, empty where not set; None where Asterisk does not tell. Others may hold a password."""
+    found: dict[str, str] = {}
+    if "Getvar" in actions:
+        for name in names:
+            (answer, *_) = await connection.action("Getvar", Variable=name)
+            if not answer.success:
+                return None
+            found[name] = harmless.clipped(_text(answer.get("Value", "")), 200)
+        return found
+    try:
+        (answer, *_) = await connection.action("Command", Command="dialplan show globals")
+    except errors.PbxRefused:
+        return None
+    if not answer.success:
+        return None
+    said = answer.get("Output", "")
+    for line in said if isinstance(said, list) else str(said).splitlines():
+        name, _, value = str(line).strip().partition("=")
+        found[name] = harmless.clipped(value, 200)
+    return {name: found.get(name, "") for name in names}
 
 
 async def _files(connection: ami_client.Connection, user: str) -> dict[str, facts.Section]:

@@ -190,7 +190,7 @@ FAULTS: dict[str, tuple[Fault, Bad, str]] = {
     ),
     "subroutine is not loaded": (
         file("extensions.conf", "#include agi-sms.conf\n", "", "dialplan reload"),
-        {("dialplan.subroutine", "error")},
+        {("dialplan.subroutine", "error"), ("dialplan.node_unreached", "warning")},
         "[agi-sms] is not loaded: Asterisk hangs up on the call at from-trunk,100,2",
     ),
     "subroutine of another version": (

@@ -207,8 +207,57 @@ def test_agi_address(patient: Patient, gateway: Gateway) -> None:
             found, _ = examine(gateway)
             assert bad(found) == set()
             assert "127.0.0.1:4599" in said(found, "gateway.agi")
+            assert "FastAGI connections closed" not in gateway.said()
         finally:
             patient.asterisk.cli("dialplan set global AGISMS_AGI 127.0.0.1:4573")
+
+
+def without_ari(gateway: Gateway) -> None:
+    """Its configuration has AMI alone."""
+    tree = json.loads(gateway.config.read_text())
+    del tree["pbx"]["main"]["ari"]
+    gateway.config.write_text(json.dumps(tree, indent=1))
+
+
+def test_agi_address_over_ami(patient: Patient, gateway: Gateway) -> None:
+    """A PBX without ari tells it as well, where its user may ask."""
+    gateway.configure(NODES, agi={"listen": "127.0.0.1:4599"})
+    without_ari(gateway)
+    with patient.dialplan(DIALPLAN.replace("Gosub(agi-sms,s,1(desk))", "Gosub(agi-sms-agi,s,1(desk))")):
+        patient.asterisk.cli("dialplan set global AGISMS_AGI 127.0.0.1:4598")
+        try:
+            found, _ = examine(gateway)
+            assert bad(found) == {("dialplan.agi_address", "error")}
+            assert "agi-sms-agi goes to 127.0.0.1:4598" in said(found, "dialplan.agi_address")
+        finally:
+            patient.asterisk.cli("dialplan set global AGISMS_AGI 127.0.0.1:4573")
+
+
+def test_pbx_without_ari(patient: Patient, gateway: Gateway) -> None:
+    """What doctor says of it is what happens: the visit waits in AstDB until the gateway looks."""
+    without_ari(gateway)
+    found, _ = examine(gateway)
+    assert bad(found) == {("dialplan.ari_off", "warning")}
+    assert "from-trunk,100,2" in said(found, "dialplan.ari_off")
+    gateway.start(connected=False)
+    told = len(gateway.history())
+    patient.asterisk.cli("channel originate Local/100@from-trunk application Wait 1")
+    wait_for("the visit is in AstDB", lambda: patient.asterisk.database("agi-sms") or len(gateway.history()) > told)
+    wait_for("it is taken", lambda: not patient.asterisk.database("agi-sms"), deadline=60)
+    wait_for("its message is there", lambda: len(gateway.history()) > told)
+
+
+@ONLY_22
+def test_visit_that_will_never_be_taken(patient: Patient, gateway: Gateway) -> None:
+    gateway.start()
+    wait_for("it has looked", lambda: gateway.events("connected to Asterisk"))
+    patient.asterisk.cli("database put agi-sms v1 dsek,visit=v1")
+    patient.asterisk.cli("database put agi-sms v2 desk,7")
+    found, _ = examine(gateway)
+    assert bad(found) == {("ami.waiting", "warning")}
+    assert "of the node dsek, which there is not" in said(found, "ami.waiting")
+    assert "cannot be read, and is never taken: argument without `=`" in said(found, "ami.waiting")
+    assert "next look" not in said(found, "ami.waiting")
 
 
 # --- the application ----------------------------------------------------------------------------------------------
@@ -271,7 +320,7 @@ def test_visit_that_the_gateway_does_not_take(patient: Patient, gateway: Gateway
     wait_for("it was looked at", lambda: gateway.events("a visit cannot be used and stays in AstDB"))
     found, _ = examine(gateway)
     assert bad(found) == {("ami.waiting", "warning")}
-    assert "the gateway does not take them" in said(found, "ami.waiting")
+    assert "1 visit in AstDB of the node nobody, which there is not" in said(found, "ami.waiting")
 
 
 # --- an Asterisk that is not there, or hangs ----------------------------------------------------------------------

@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from agi_sms import dialplan
+from agi_sms import dialplan, flow_draw, flow_mermaid
 from agi_sms.asterisk import survey
 from agi_sms.asterisk.settings import Ami
 from rig import asterisk as rig_asterisk
 from tests.acceptance.conftest import AsteriskFactory
+from tests.unit import recipes
 
 pytestmark = [pytest.mark.asterisk, pytest.mark.asterisk_versions("22", "16")]
 
@@ -96,6 +97,26 @@ async def test_a_running_asterisk(fresh_asterisk: AsteriskFactory, tmp_path: Pat
     unknown = flow(pbx, tmp_path, "full", "announcment")
     assert unknown.returncode == 2
     assert "near it: announcement" in unknown.stderr
+
+
+async def test_recipes_are_read_as_our_pictures_of_them_say(fresh_asterisk: AsteriskFactory, tmp_path: Path) -> None:
+    """tests/unit/test_flow_readme.py draws them without an Asterisk."""
+    pbx = fresh_asterisk()
+    manager = (pbx.directory / "etc" / "manager.conf").read_text()
+    pbx.configure(
+        "manager.conf",
+        f"{manager}\n[full]\nsecret = {SECRET}\npermit = 127.0.0.1/255.255.255.255\n"
+        "read =\nwrite = system,command\nwritetimeout = 5000\n",
+    )
+    pbx.cli("manager reload")
+    pbx.load_dialplan("".join(f"#include {name}.conf\n" for name in recipes.RECIPES))
+    told = await survey.Survey(settings(pbx, "full")).dialplan()
+    ours = recipes.plan(*recipes.RECIPES)
+    contexts = sorted(name for name in ours.contexts if name.startswith("sms-"))
+    assert len(contexts) >= len(recipes.RECIPES)
+    for context in contexts:
+        real, known = (flow_draw.draw(plan, context, cards={}) for plan in (told, ours))
+        assert flow_mermaid.mermaid(real) == flow_mermaid.mermaid(known)
 
 
 async def test_what_is_saved_by_the_command_line_is_the_same(fresh_asterisk: AsteriskFactory) -> None:

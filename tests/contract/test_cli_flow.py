@@ -102,8 +102,9 @@ def test_nodes_that_are_not_configured_are_said_beside_the_drawing(shell: Shell)
 
 
 def test_a_bare_agi_counts_where_the_gateway_listens(shell: Shell) -> None:
-    told = shell("calls", "--exten", "bare", "--from", str(DATA / "syntax.txt")).stdout
-    assert "✉ bare-agi" not in told
+    off = shell("calls", "--exten", "bare", "--from", str(DATA / "syntax.txt"))
+    assert "✉ bare-agi<br/>the configuration has no agi" in off.stdout
+    assert "enters bare-agi, and the configuration has no agi" in off.stderr
     shell.write(agi={"listen": "127.0.0.1:4573"}, pbx={"main": {"addresses": "127.0.0.1"}})
     told = shell("calls", "--exten", "bare", "--from", str(DATA / "syntax.txt")).stdout
     assert "✉ bare-agi<br/>at once" in told
@@ -200,6 +201,24 @@ async def test_what_the_pbx_refuses_is_said_with_the_way_out(shell: Shell, fault
     assert "pbx main: " in told.output
     assert "--from FILE" in told.output
     assert fake_ami.SECRET not in told.output
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ("127.0.0.1", ": cannot connect: Connection refused; does Asterisk run? agi-sms doctor says more"),
+        ("pbx.invalid", ": the name pbx.invalid does not resolve"),
+    ],
+)
+async def test_an_asterisk_that_is_down_is_said_in_words(shell: Shell, host: str, said: str) -> None:
+    async with fake_ami.running() as fake:
+        port = fake.port
+    ami = {"host": host, "port": port, "username": "u", "secret": "s"}
+    shell.write(pbx={"main": {"ami": ami}})
+    told = await asyncio.to_thread(shell, "calls", code=NOT_DONE)
+    assert f"pbx main: AMI at {host}:{port}{said}" in told.output
+    assert "--from FILE" in told.output
+    assert "Errno" not in told.output
 
 
 # --- completion ---------------------------------------------------------------------------------------------------

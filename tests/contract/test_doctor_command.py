@@ -285,6 +285,26 @@ async def test_provider_whose_certificate_has_ended(tmp_path: Path) -> None:
     assert "openssl s_client -connect 127.0.0.1" in one.mend
 
 
+async def test_systems_that_are_asked_for_texts(tmp_path: Path) -> None:
+    """Each is connected to once, however many nodes ask it, and hears nothing."""
+    closed = closed_port()
+    async with test_reach.listening() as (port, came):
+        apis = {
+            "a": f"http://127.0.0.1:{port}/a?x=1",
+            "b": f"http://127.0.0.1:{port}/b",
+            "c": f"http://127.0.0.1:{closed}/",
+        }
+        nodes = {name: wellness.NODE | {"content": {"api": {"url": url}}} for name, url in apis.items()}
+        path = configured(tmp_path, pbx={}, nodes=nodes)
+        found = await examined(path)
+    assert came == b""
+    told = [one for one in doctor.findings(config.load(path, {}), found) if one.id == "content.reach"]
+    assert [(one.severity, one.what) for one in told] == [
+        ("ok", f"127.0.0.1:{port} reached, for a, b"),
+        ("error", f"c: 127.0.0.1:{closed}: cannot connect: Connection refused"),
+    ]
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="a file system is mounted, which only root may")
 @pytest.mark.parametrize(("options", "words"), [("size=64k", "the disk is full"), ("ro", "read-only")])
 def test_folder_that_takes_nothing(tmp_path: Path, options: str, words: str) -> None:

@@ -137,6 +137,28 @@ async def test_name_that_does_not_resolve(name: str) -> None:
     assert found.trouble.code == "dns"
 
 
+async def test_our_own_port_is_seen_without_a_connection() -> None:
+    """As FastAGI's is: what connects and says nothing is counted there, and told in the log."""
+    met: list[object] = []
+    for name, anywhere in ((HOST, HOST), ("0.0.0.0", HOST), (HOST, "0.0.0.0")):
+        server = await asyncio.start_server(lambda *both: met.append(both), anywhere, 0)
+        port = server.sockets[0].getsockname()[1]
+        async with server:
+            found = await reach.listening(name, port, seconds=5)
+        assert (found.where, found.trouble) == (f"{name}:{port}", None)
+        gone = await reach.listening(name, port, seconds=5)
+        assert gone.trouble is not None
+        assert (gone.trouble.code, gone.trouble.detail) == ("connect", "nobody listens")
+    assert met == []
+
+
+async def test_port_of_an_address_that_is_not_here() -> None:
+    """It is connected to then."""
+    found = await reach.listening("192.0.2.1", 4573, seconds=0.2)
+    assert found.trouble is not None
+    assert found.trouble.code in ("timeout", "connect")
+
+
 # --- folders ------------------------------------------------------------------------------------------------------
 
 

@@ -73,7 +73,11 @@ async def test_everything() -> None:
     assert found.version == "22.10.1+dfsg"
     assert found.actions == frozenset({"Ping", *EVERYTHING})
     assert found.modules == frozenset({"res_agi"})
-    assert found.waiting == facts.Waiting(count=4, oldest=datetime.fromtimestamp(1764400000, UTC))
+    assert found.waiting is not None
+    assert (found.waiting.count, found.waiting.oldest) == (4, datetime.fromtimestamp(1764400000, UTC))
+    assert found.waiting.nodes == {"desk": 1, "no comma": 1}
+    assert found.waiting.unreadable == 2
+    assert "unknown argument 'x'" in found.waiting.why
     assert found.files is not None
     assert {name: section.values for name, section in found.files.items()} == {
         "ari.conf": {
@@ -108,6 +112,40 @@ async def test_what_the_user_may_not_ask_is_not_asked(missing: str) -> None:
     assert fake.done(missing) == []
     told = {"DBGetTree": found.waiting, "ModuleCheck": found.modules, "GetConfig": found.files}
     assert told.get(missing) is None
+
+
+GLOBALS = """Response: Success
+Message: Command output follows
+Output:    TRUNK_PASSWORD=secret-of-somebody
+Output:    AGISMS_AGI=192.0.2.7:5000
+Output:
+Output:     -- 2 variable(s)""".replace("\n", "\r\n")
+
+
+def value(action: fake_ami.Action) -> str:
+    known = {"AGISMS_AGI": "192.0.2.7:5000"}
+    return f"Response: Success\r\nVariable: {action['Variable']}\r\nValue: {known.get(action['Variable'], '')}"
+
+
+@pytest.mark.parametrize(
+    ("right", "answers", "expected"),
+    [
+        ("Command", {"Command": GLOBALS}, {"AGISMS_AGI": "192.0.2.7:5000", "AGISMS_WATCHDOG": ""}),
+        ("Getvar", {"Getvar": value}, {"AGISMS_AGI": "192.0.2.7:5000", "AGISMS_WATCHDOG": ""}),
+        ("Command", {"Command": fake_ami.DENIED}, None),
+        ("Command", {"Command": "Response: Error\r\nMessage: no"}, None),
+        ("Getvar", {"Getvar": "Response: Error\r\nMessage: no"}, None),
+        ("Ping", {}, None),
+    ],
+)
+async def test_globals_of_the_dialplan(right: str, answers: dict[str, Any], expected: dict[str, str] | None) -> None:
+    """By whichever right the user has; nothing else of them is kept."""
+    told = ANSWERS | {"ListCommands": commands(right)} | answers
+    async with fake_ami.running(answers=told) as fake, asyncio.timeout(10):
+        names = ("AGISMS_AGI", "AGISMS_WATCHDOG")
+        found = await survey_ami.ask(fake.settings(), [], names, patience=timedelta(seconds=5))
+    assert found.trouble is None
+    assert found.variables == expected
 
 
 async def test_login_is_refused() -> None:

@@ -6,6 +6,7 @@ The listings are from a real Asterisk 22, made of tests/data/dialplan/*.conf; te
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -162,14 +163,14 @@ def test_masking_loses_nothing(text: str) -> None:
     masked = dialplan_calls.Masked(text)
     assert masked.shown(masked.text) == text
     for application in ("Gosub", "GosubIf", "ExecIf", "Dial", "Queue", "Set", "AGI", "Stasis", "UserEvent", "GotoIf"):
-        list(dialplan.node_calls(application, text, app="agi-sms", agi_port=4573))
+        list(dialplan.node_calls(application, text, dialplan.Doors()))
         dialplan_calls.jumps(application, text)
 
 
 def test_deep_nesting_ends() -> None:
     data = "ExecIf(1?" * 3000 + "NoOp()"
-    list(dialplan.node_calls("ExecIf", data, app="agi-sms", agi_port=4573))
-    list(dialplan.node_calls("Set", "CHANNEL(hangup_handler_push)=" + "${" * 5000, app="agi-sms", agi_port=4573))
+    list(dialplan.node_calls("ExecIf", data, dialplan.Doors()))
+    list(dialplan.node_calls("Set", "CHANNEL(hangup_handler_push)=" + "${" * 5000, dialplan.Doors()))
 
 
 @pytest.mark.parametrize(
@@ -260,12 +261,70 @@ def test_arguments_and_what_is_computed_are_kept_as_written() -> None:
 
 
 def test_the_stasis_application_and_the_agi_port_are_the_configurations() -> None:
-    ways = {one.way for one in dialplan.visits(SYNTAX, app="other-app", agi_port=None)}
-    assert ways == {"ari", "agi", "event", "stasis", "userevent"}
-    stasis = [one.node for one in dialplan.visits(SYNTAX, app="other-app") if one.way == "stasis"]
-    assert stasis == ["not-a-node"]
-    fastagi = [one.node for one in dialplan.visits(SYNTAX, agi_port=4999) if one.way == "fastagi"]
-    assert fastagi == ["not-a-node", "bare-agi-global"]
+    def entered(way: str, **doors: Any) -> list[str | None]:
+        return [one.node for one in dialplan.visits(SYNTAX, dialplan.Doors(**doors)) if one.way == way]
+
+    assert entered("stasis", app="other-app") == ["not-a-node"]
+    assert entered("fastagi", agi_port=4999) == ["not-a-node", "bare-agi-global"]
+
+
+def test_where_fastagi_does_not_listen_our_agi_is_told_from_others() -> None:
+    """By AGISMS_AGI, by the node's name; and what goes to the usual port of this machine may be ours."""
+    doors = dialplan.Doors(agi_port=None, nodes={"bare-agi", "not-a-node"})
+    ours = [one.node for one in dialplan.visits(SYNTAX, doors) if one.way == "fastagi"]
+    assert ours == ["bare-agi", "not-a-node", "bare-agi-global"]
+    assert [one.node for one in dialplan.guesses(SYNTAX, doors)] == ["bare-agi-six", None]
+    assert dialplan.guesses(SYNTAX, dialplan.Doors()) == ()
+
+
+@pytest.mark.parametrize(
+    ("way", "doors", "why"),
+    [
+        ("ari", {}, ""),
+        ("ari", {"ari": False}, "pbx main has no ari"),
+        ("stasis", {"ari": False}, "pbx main has no ari"),
+        ("agi", {"ari": False}, ""),
+        ("agi", {"agi_port": None}, "the configuration has no agi"),
+        ("fastagi", {"agi_port": None}, "the configuration has no agi"),
+        ("event", {"ari": False, "agi_port": None}, ""),
+        ("event", {"ami": False}, "pbx main has no ami"),
+        ("userevent", {"ami": False}, "pbx main has no ami"),
+    ],
+)
+def test_ways_that_the_configuration_does_not_open(way: str, doors: dict[str, Any], why: str) -> None:
+    one = dialplan.Entered(node="n", expression="n", way=way)
+    assert dialplan.closed(one, SYNTAX, dialplan.Doors(pbx="main", **doors)) == why
+
+
+@pytest.mark.parametrize(
+    ("address", "why"),
+    [
+        ("127.0.0.1", ""),
+        ("[::1]:4573", ""),
+        ("${AGISMS_AGI}", ""),
+        ("127.0.0.1:4999", "the gateway listens at port 4573"),
+    ],
+)
+def test_agi_that_goes_to_another_port(address: str, why: str) -> None:
+    (one,) = dialplan.node_calls("AGI", f"agi://{address}/n", dialplan.Doors(nodes={"n"}))
+    assert (one.node, dialplan.closed(one, SYNTAX, dialplan.Doors())) == ("n", why)
+
+
+@pytest.mark.parametrize(
+    ("gone", "way", "missing"),
+    [
+        ("agi-sms", "ari", ("agi-sms",)),
+        ("agi-sms", "event", ("agi-sms",)),
+        ("agi-sms-agi", "agi", ("agi-sms-agi",)),
+        ("agi-sms", "stasis", ()),
+        ("agi-sms-agi", "event", ()),
+    ],
+)
+def test_subroutines_that_are_not_loaded(gone: str, way: str, missing: tuple[str, ...]) -> None:
+    plan = dataclasses.replace(SYNTAX, contexts={name: one for name, one in SYNTAX.contexts.items() if name != gone})
+    one = dialplan.Entered(node="n", expression="n", way=way)
+    assert dialplan.unloaded(way, plan) == missing
+    assert bool(dialplan.closed(one, plan, dialplan.Doors())) is bool(missing)
 
 
 @pytest.mark.parametrize("registrar", ["res_stasis", "res_parking", "func_periodic_hook", "app_queue"])

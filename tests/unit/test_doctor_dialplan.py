@@ -20,6 +20,7 @@ CALLS = {
     "stasis": "Stasis(agi-sms,desk)",
     "fastagi": "AGI(agi://127.0.0.1:4573/desk)",
     "userevent": 'UserEvent(AgiSms,"AgiSms: desk")',
+    "commas": "AGI(agi://127.0.0.1:4573/desk?var.A=1,delay=5m)",
 }
 
 
@@ -60,7 +61,10 @@ def test_our_subroutines(tmp_path: Path, way: str) -> None:
 )
 def test_subroutine_is_not_loaded(tmp_path: Path, way: str, loaded: tuple[str, ...], missing: list[str]) -> None:
     found = told(tmp_path, steps("Answer()", CALLS[way]), subroutines=loaded)
+    *found, nodes = found
     assert ids(found) == [("dialplan.subroutine", ERROR)] * len(missing)
+    assert (nodes.id, nodes.severity) == ("dialplan.node_unreached", WARNING)
+    assert nodes.what == "no call reaches desk: what is said of the dialplan keeps it"
     for one, words in zip(found, missing, strict=True):
         assert words in one.what
         assert "from-trunk,100,2 (extensions.conf:2)" in one.what
@@ -124,8 +128,15 @@ def test_node_that_there_is_not(tmp_path: Path) -> None:
     assert (typo.id, typo.severity) == (none.id, none.severity) == ("dialplan.node_unknown", ERROR)
     places = ", ".join(f"from-trunk,100,{at + 1} (extensions.conf:{at + 1})" for at in (1, 2, 3))
     assert typo.what == f"there is no node dsek, which is entered at {places} and 1 more"
-    assert "did you mean desk?" in typo.mend
+    assert typo.mend == "did you mean desk? Then write that name there; else add the node dsek to the configuration"
     assert "from-trunk,100,6" in none.what
+
+
+def test_node_that_is_like_no_other(tmp_path: Path) -> None:
+    nodes = {"desk": NODE, "night": NODE}
+    calls = steps("Gosub(agi-sms,s,1(xyz))", CALLS["ari"], "Gosub(agi-sms,s,1(night))")
+    (found,) = told(tmp_path, calls, nodes=nodes)
+    assert found.mend == "write the name of a node there (desk, night), or add the node xyz to the configuration"
 
 
 def test_node_that_may_have_a_mistake(tmp_path: Path) -> None:
@@ -196,6 +207,7 @@ def test_legs(tmp_path: Path, application: str, expected: tuple[str, Severity] |
     ("way", "expected", "mend"),
     [
         ("stasis", ("dialplan.no_watchdog", WARNING), "Gosub(agi-sms,s,1(desk))"),
+        ("commas", ("dialplan.no_watchdog", WARNING), "Gosub(agi-sms-agi,s,1(desk,var.A=1,delay=5m))"),
         ("fastagi", ("dialplan.no_watchdog", WARNING), "Gosub(agi-sms-agi,s,1(desk))"),
         ("userevent", ("dialplan.unrecorded", WARNING), "Gosub(agi-sms-event,s,1(desk))"),
     ],
@@ -242,10 +254,89 @@ def test_agi_address(tmp_path: Path, listen: str, variable: str, right: bool) ->
 
 def test_agi_address_that_nobody_tells(tmp_path: Path) -> None:
     ari = replace(wellness.ARI, variables=None)
-    assert ids(told(tmp_path, steps(CALLS["agi"]), ari=ari)) == [("dialplan.agi_address", UNKNOWN)]
+    (found,) = told(tmp_path, steps(CALLS["agi"]), ari=ari)
+    assert (found.id, found.severity) == ("dialplan.agi_address", UNKNOWN)
+    assert "dialplan show globals" in found.mend
+
+
+@pytest.mark.parametrize(("variable", "right"), [("", True), ("127.0.0.1:4999", False)])
+def test_agi_address_that_ami_tells(tmp_path: Path, variable: str, right: bool) -> None:
+    """Where the PBX has no ari, or ARI does not tell."""
+    ami = replace(wellness.AMI, variables={"AGISMS_AGI": variable, "AGISMS_WATCHDOG": ""})
+    for ari in (None, replace(wellness.ARI, variables=None)):
+        found = told(tmp_path, steps(CALLS["agi"]), ari=ari, ami=ami)
+        assert ids(found) == ([] if right else [("dialplan.agi_address", ERROR)])
 
 
 def test_agi_address_in_the_dialplan(tmp_path: Path) -> None:
     found = told(tmp_path, steps(CALLS["ari"], "AGI(agi://127.0.0.1:4999/desk)"))
     assert ids(found) == [("dialplan.agi_address", ERROR)]
-    assert "agi://127.0.0.1:4573/desk" in found[0].mend
+    assert found[0].mend == "write AGI(agi://127.0.0.1:4573/desk) there"
+
+
+def test_agi_with_commas_is_mended_as_a_url(tmp_path: Path) -> None:
+    (found,) = told(tmp_path, steps(CALLS["ari"], "AGI(agi://127.0.0.1:4999/desk,var.A=${B},delay=5m)"))
+    assert found.mend == "write AGI(agi://127.0.0.1:4573/desk?var.A=${B}&delay=5m) there"
+
+
+def test_agi_that_may_be_ours(tmp_path: Path) -> None:
+    """It goes where a gateway usually listens, and ours does not."""
+    calls = steps(CALLS["ari"], "AGI(agi://localhost/report)", "AGI(agi://127.0.0.1:4573/${NODE})")
+    (found,) = told(tmp_path, calls, agi=False)
+    assert (found.id, found.severity) == ("dialplan.agi_off", UNKNOWN)
+    assert "from-trunk,100,2 (extensions.conf:2), from-trunk,100,3" in found.what
+    assert "agi: {listen: 127.0.0.1:4573}" in found.mend
+    assert told(tmp_path, calls.replace("/report", "/desk"), agi=False)[0].severity is ERROR
+    (surely,) = told(tmp_path, steps(CALLS["ari"], "AGI(agi://${AGISMS_AGI}/desk)"), agi=False)
+    assert (surely.id, surely.severity) == ("dialplan.agi_off", ERROR)
+
+
+# --- ways that the configuration does not open ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("way", "doors", "expected", "mend"),
+    [
+        ("ari", ("ami",), [("dialplan.ari_off", WARNING)], "Gosub(agi-sms-event,s,1(desk)) there"),
+        ("ari", (), [("dialplan.ari_off", ERROR)], "Gosub(agi-sms-agi,s,1(desk)) there"),
+        ("stasis", ("ami",), [("dialplan.ari_off", ERROR)], "Gosub(agi-sms-event,s,1(desk)) there"),
+        ("event", ("ari",), [("dialplan.ami_off", ERROR)], "give pbx.main its ami"),
+        ("userevent", ("ari",), [("dialplan.ami_off", ERROR)], "give pbx.main its ami"),
+        ("event", ("ami",), [], ""),
+        ("agi", ("ami",), [], ""),
+    ],
+)
+def test_ways_that_are_not_open(
+    tmp_path: Path, way: str, doors: tuple[str, ...], expected: list[tuple[str, Severity]], mend: str
+) -> None:
+    pbx = {door: PBX[door] for door in doors} | {"addresses": ["127.0.0.1"]}
+    said: dict[str, Any] = {door: None for door in ("ari", "ami") if door not in doors}
+    found = [
+        one for one in told(tmp_path, steps(CALLS[way]), pbx={"main": pbx}, **said) if one.id.startswith("dialplan")
+    ]
+    expected = [*expected, ("dialplan.node_unreached", WARNING)] if ERROR in dict(expected).values() else expected
+    found = [one for one in found if one.id != "dialplan.agi_address" and one.id != "dialplan.unrecorded"]
+    assert ids(found) == expected
+    assert not expected or (mend in found[0].mend and "from-trunk,100,1" in found[0].what)
+
+
+# --- arguments ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("application", "words"),
+    [
+        ("Gosub(agi-sms,s,1(desk,7))", "the argument 7 is no key=value"),
+        ("Gosub(agi-sms-event,s,1(desk,colour=red))", "the argument colour=red is none that there is"),
+        ("Gosub(agi-sms,s,1(desk,var.A B=1))", "the argument var.A B=1 is none that there is"),
+        ("AGI(agi://127.0.0.1:4573/desk,7)", "the argument 7 is no key=value"),
+        ("Gosub(agi-sms,s,1(desk,var.A=,,delay=5m,sender=A,recipients=${R},${ANY},${KEY}=1))", ""),
+    ],
+)
+def test_arguments(tmp_path: Path, application: str, words: str) -> None:
+    found = [one for one in told(tmp_path, steps(CALLS["ari"], application)) if one.id == "dialplan.argument"]
+    assert [one.severity for one in found] == [ERROR] * bool(words)
+    for one in found:
+        assert words in one.what
+        assert "from-trunk,100,2 (extensions.conf:2)" in one.what
+        assert ("AGI(agi://HOST/NODE?key=value" in one.mend) == application.startswith("AGI")

@@ -11,7 +11,7 @@ from agi_sms import config, doctor
 from agi_sms import doctor_facts as facts
 from agi_sms.doctor_finding import Finding, Severity
 from tests.unit import wellness
-from tests.unit.wellness import COMPANY, DATABASE, GATEWAY, NOW, only, world, wrong
+from tests.unit.wellness import COMPANY, DATABASE, GATEWAY, NODE, NOW, only, world, wrong
 
 UNKNOWN, WARNING, ERROR = Severity.UNKNOWN, Severity.WARNING, Severity.ERROR
 OFF = replace(GATEWAY, pid=None, doors=None)
@@ -55,6 +55,7 @@ def test_configuration_that_cannot_be_read() -> None:
     told = facts.Configuration(path=Path("x.yaml"), mistakes=("x.yaml: there is no such file",))
     (one,) = doctor.findings(None, facts.Facts(now=NOW, configuration=told))
     assert (one.id, one.severity, one.what) == ("configuration.mistake", ERROR, "x.yaml: there is no such file")
+    assert one.mend == "change what it names, then agi-sms check"
 
 
 def test_rest_of_a_configuration_with_mistakes(tmp_path: Path) -> None:
@@ -72,6 +73,7 @@ def test_warnings_of_the_configuration(tmp_path: Path) -> None:
     told = facts.Configuration(path=Path("x.yaml"), warnings=("x.yaml:3: providers.b: no route uses it",))
     one = only(doctor.findings(wellness.loaded(tmp_path), world(configuration=told)))
     assert (one.id, one.severity) == ("configuration.warning", WARNING)
+    assert one.mend == "change line 3 of x.yaml if it is not meant so, then agi-sms check"
 
 
 @pytest.mark.parametrize(
@@ -145,6 +147,58 @@ def test_folder_of_a_provider(tmp_path: Path, code: str) -> None:
     one = only(doctor.findings(wellness.loaded(tmp_path), world(providers={"company": (fine, gone)})))
     assert (one.id, one.severity) == ("provider.reach", ERROR)
     assert "/var/spool/gammu/sent" in one.what
+
+
+# --- the customer's systems ---------------------------------------------------------------------------------------
+
+SHOP = NODE | {"content": {"api": {"url": "https://shop.example/text"}, "fallback": "soon"}}
+CLOSED = {"api": {"url": "https://shop.example/text", "private_addresses": "deny"}, "fallback": "soon"}
+
+
+def content(folder: Path, **reached: facts.Reached) -> list[Finding]:
+    """What is said of the hosts of two nodes' content.api."""
+    nodes = {"desk": SHOP, "night": SHOP | {"content": CLOSED}}
+    found = doctor.findings(wellness.loaded(folder, nodes=nodes), world(contents=reached))
+    wrong(found)
+    return [one for one in found if one.id.startswith("content.")]
+
+
+@pytest.mark.parametrize(
+    ("code", "mend"),
+    [
+        ("dns", "write the right host in nodes.desk.content.api"),
+        ("tls", "openssl s_client -connect shop.example:443"),
+        ("connect", "nc -vz shop.example 443"),
+    ],
+)
+def test_system_that_cannot_be_reached(tmp_path: Path, code: str, mend: str) -> None:
+    reached = facts.Reached(where="shop.example:443", trouble=facts.Trouble(code=code, detail="its words"))
+    (one,) = content(tmp_path, desk=reached, night=reached)
+    assert (one.id, one.severity, one.about) == ("content.reach", ERROR, "desk")
+    assert one.what == "desk, night: shop.example:443: its words"
+    assert mend in one.mend
+
+
+@pytest.mark.parametrize(
+    ("more", "expected", "words"),
+    [
+        ({}, [("content.reach", Severity.OK)], "shop.example:443 reached, for desk, night"),
+        (
+            {"ends": NOW + timedelta(days=3)},
+            [("content.certificate", WARNING), ("content.reach", Severity.OK)],
+            "2026-11-26",
+        ),
+        ({"address": "10.0.0.7"}, [("content.reach", ERROR)], "night: shop.example:443 has the private address"),
+        ({"address": "2606:4700::1111"}, [("content.reach", Severity.OK)], "reached"),
+    ],
+)
+def test_system_that_is_reached(
+    tmp_path: Path, more: dict[str, Any], expected: list[tuple[str, Severity]], words: str
+) -> None:
+    reached = facts.Reached(where="shop.example:443", **more)
+    found = content(tmp_path, desk=reached, night=reached)
+    assert ids(found) == expected
+    assert words in found[0].what
 
 
 # --- database -----------------------------------------------------------------------------------------------------

@@ -183,7 +183,9 @@ def unread(**manager: Any) -> facts.Ami:
     ("dialplan", "ami", "expected"),
     [
         (EVENT, unread(values={"read": "all"}), []),
-        (EVENT, unread(values={"read": "call, USER"}), []),
+        (EVENT, unread(values={"read": "call,user"}), []),
+        (EVENT, unread(values={"read": "call, user"}), [("ami.read_user", WARNING)]),
+        (EVENT, unread(values={"read": "call,USER"}), [("ami.read_user", WARNING)]),
         (EVENT, unread(values={"read": "call"}), [("ami.read_user", WARNING)]),
         (EVENT, unread(values={}), [("ami.read_user", WARNING)]),
         (EVENT, unread(trouble=facts.Trouble(code="absent", detail="no section")), [("ami.read_user", UNKNOWN)]),
@@ -209,6 +211,22 @@ def test_ami_user_hears_events(
         (facts.Waiting(count=1, oldest=NOW - timedelta(seconds=5)), GATEWAY, None),  # the next look takes it
         (facts.Waiting(count=1), GATEWAY, "1 visit waiting in AstDB: the gateway does not take them"),
         (facts.Waiting(count=9, oldest=NOW, more=True), OFF, "more than 9 visits waiting in AstDB, the oldest for 1s"),
+        (
+            facts.Waiting(count=1, oldest=NOW),
+            replace(GATEWAY, doors={"ari main": "serving", "ami main": "refused"}),
+            "the gateway's connection to AMI is refused",
+        ),
+        (
+            facts.Waiting(count=2, oldest=NOW, nodes={"dsek": 2}),
+            GATEWAY,
+            "2 visits in AstDB of the node dsek, which there is not: never taken as long as that is so",
+        ),
+        (
+            facts.Waiting(count=2, oldest=NOW, nodes={"desk": 1}, unreadable=1, why="argument without `=`: '7'"),
+            GATEWAY,
+            "1 visit in AstDB cannot be read, and is never taken: argument without `=`: '7'",
+        ),
+        (facts.Waiting(count=2, oldest=NOW, nodes={"desk": 2}), GATEWAY, None),
     ],
 )
 def test_visits_that_wait(tmp_path: Path, waiting: facts.Waiting, gateway: facts.Gateway, expected: str | None) -> None:
@@ -216,6 +234,28 @@ def test_visits_that_wait(tmp_path: Path, waiting: facts.Waiting, gateway: facts
     told = [one for one in wrong(found) if one.id == "ami.waiting"]
     assert [one.severity for one in told] == ([WARNING] if expected else [])
     assert all(expected is not None and expected in one.what for one in told)
+
+
+def test_visits_that_are_and_are_not_taken(tmp_path: Path) -> None:
+    """Only of those is it said that they are about to be taken which will be."""
+    waiting = facts.Waiting(count=3, oldest=NOW, nodes={"desk": 1, "dsek": 2})
+    found = doctor.findings(wellness.loaded(tmp_path), world(ami=replace(AMI, waiting=waiting)))
+    said = {one.severity: one.what for one in found if one.id == "ami.waiting"}
+    assert said == {
+        WARNING: "2 visits in AstDB of the node dsek, which there is not: never taken as long as that is so",
+        Severity.OK: "1 visit in AstDB for the gateway's next look",
+    }
+    nobody = replace(waiting, nodes={"dsek": 3})
+    found = doctor.findings(wellness.loaded(tmp_path), world(ami=replace(AMI, waiting=nobody)))
+    assert "next look" not in " ".join(one.what for one in found)
+
+
+def test_visits_of_a_gateway_that_stands_by(tmp_path: Path) -> None:
+    doors = {"ari main": "standby", "ami main": "serving"}
+    waiting = replace(AMI, waiting=facts.Waiting(count=1, oldest=NOW, nodes={"desk": 1}))
+    found = doctor.findings(wellness.loaded(tmp_path), world(ami=waiting, gateway=replace(GATEWAY, doors=doors)))
+    (one,) = [one for one in found if one.id == "ami.waiting"]
+    assert (one.severity, "this one stands by" in one.what) == (Severity.UNKNOWN, True)
 
 
 @pytest.mark.parametrize(

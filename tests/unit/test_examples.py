@@ -233,7 +233,7 @@ def test_a_node_names_its_recipe_and_the_readme_shows_it(recipe: Path, loaded: c
     assert picture.startswith("flowchart TD\n")
     if recipe.stem != "sms-freepbx":
         for _, name, _ in visits(recipe):
-            assert f"SMS {name}" in picture
+            assert f"✉ {name}<br/>" in picture
             where = FOLDER / "nodes.d" / Path(loaded.details[name].where.partition(":")[0]).name
             assert f"Recipe: dialplan/{recipe.name}" in where.read_text(encoding="utf-8")
 

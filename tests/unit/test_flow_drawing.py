@@ -21,6 +21,8 @@ SVG = "{http://www.w3.org/2000/svg}"
 MARKED = """[ Context 'a' created by 'pbx_config' ]
   's' =>            1. Gosub(agi-sms,s,1(nobody))   [a.conf:1]
                     2. Goto(${X},1)                 [a.conf:2]
+[ Context 'agi-sms' created by 'pbx_config' ]
+  's' =>            1. Return()                     [b.conf:1]
 """
 
 HOSTILE = [
@@ -59,30 +61,39 @@ def test_mermaid_text() -> None:
     assert told.splitlines()[:6] == [
         "flowchart TD",
         "  %% announcement",
-        '  n0(["announcement"])',
+        '  n0(["announcement"]):::box_entry',
         "  %% announcement,100,2 extensions_test.conf:10",
-        '  n1["(Answer)<br/>Playback<br/>our-address"]',
+        '  n1["(Answer)<br/>Playback<br/>our-address"]:::box_step',
         "  %% announcement,100,3 extensions_test.conf:11",
     ]
-    assert '  n2["✉ company-info<br/>what company-info is"]' in told.splitlines()
+    assert '  n2["✉ company-info<br/>what company-info is<br/>by Stasis"]:::box_sms' in told.splitlines()
     assert '  n3 -->|"not answered"| n4' in told.splitlines()
 
 
 def test_what_is_unknown_or_computed_is_marked() -> None:
     flow = flow_draw.draw(dialplan.parse_show(MARKED), "a", cards={})
     told = flow_mermaid.mermaid(flow)
-    assert re.search(r"^  class n1 box_unknown$", told, re.MULTILINE)
-    assert re.search(r"^  class n2 box_computed$", told, re.MULTILINE)
+    assert re.search(r"^  n1.*\]:::box_unknown$", told, re.MULTILINE)
+    assert re.search(r"^  n2.*\]:::box_computed$", told, re.MULTILINE)
     assert "#36;#123;X#125;" in told
     picture = flow_svg.svg(flow)
     assert 'stroke="#c62828"' in picture
     assert 'stroke-dasharray="5 3"' in picture
 
 
+def test_what_the_gateway_does_not_hear_of_is_red() -> None:
+    doors = dialplan.Doors(pbx="main", ari=False, nodes=CARDS)
+    flow = flow_draw.draw(COMPANY, "announcement", cards=CARDS, doors=doors)
+    assert re.search(r"^  n2.*pbx main has no ari.*:::box_unheard$", flow_mermaid.mermaid(flow), re.MULTILINE)
+    picture = flow_svg.svg(flow)
+    assert 'stroke="#c62828"' in picture
+    assert "1 SMS node · 1 warning" in picture
+
+
 def test_nothing_from_outside_means_anything_to_mermaid() -> None:
     told = flow_mermaid.mermaid(hostile())
     for line in told.splitlines():
-        words = re.sub(r'^  n\d+(\(\[|\{\{|\[/|\[)"|"(\]\)|\}\}|/\]|\])$|\|"|"\|', "", line)
+        words = re.sub(r'^  n\d+(\(\[|\{\{|\[/|\[)"|"(\]\)|\}\}|/\]|\]):::box_[a-z]+$|\|"|"\|', "", line)
         words = words.replace("<br/>", "")
         if line.startswith("  n") and " -" not in line[:6]:
             assert not set(words) & set('"<>`{}[]\\&%*_'), line
@@ -199,4 +210,4 @@ def test_the_same_flow_is_the_same_picture() -> None:
 def test_the_heading_counts() -> None:
     assert flow_words.facts(Flow(title="a", steps=(), edges=())) == "no SMS node"
     flow = flow_draw.draw(COMPANY, "from-trunk", cards=CARDS)
-    assert flow_words.facts(flow) == "13 SMS nodes · 8 different · 3 not in the configuration"
+    assert flow_words.facts(flow) == "13 SMS nodes · 8 different · 3 warnings"

@@ -3,14 +3,13 @@
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agi_sms import dialplan, flow_draw, flow_svg, flow_words, node, text
+from agi_sms import dialplan, flow_draw, flow_svg, flow_words
 from agi_sms.flow import Flow, Kind, State
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "dialplan"
@@ -20,7 +19,10 @@ CARDS: Mapping[str, tuple[str, ...]] = {name: (f"what {name} is",) for name in N
 
 
 def plan(**contexts: str) -> dialplan.Dialplan:
-    """A dialplan in short: `exten,priority[(label)],Application(data)` in each line; `=> name` includes a context."""
+    """A dialplan in short: `exten,priority[(label)],Application(data)` in each line; `=> name` includes a context.
+
+    Our subroutines are there too.
+    """
     lines = []
     for name, body in contexts.items():
         lines.append(f"[ Context '{name.replace('_', '-')}' created by 'pbx_config' ]")
@@ -39,6 +41,8 @@ def plan(**contexts: str) -> dialplan.Dialplan:
             head = f"'{exten}' =>" if exten != last else label
             lines.append(f"  {head:<17} {match[1]}. {step}   [extensions.conf:{len(lines)}]")
             last = exten
+    for name in dialplan.OURS:
+        lines += [f"[ Context '{name}' created by 'pbx_config' ]", "  's' =>  1. Return()   [ours.conf:1]"]
     return dialplan.parse_show("\n".join([*lines, "-= 1 extension (1 priority) in 1 context. =-"]))
 
 
@@ -69,7 +73,7 @@ def test_three_steps() -> None:
         "Queue sales -not answered-> the call ends",
     ]
     (visit,) = flow.nodes
-    assert (visit.state, visit.lines) == (State.KNOWN, ("what company-info is",))
+    assert (visit.state, visit.lines) == (State.KNOWN, ("what company-info is", "by Stasis"))
     assert (visit.place, visit.source) == ("announcement,100,3", "extensions_test.conf:11")
     assert flow.steps[1].before == "Answer"
 
@@ -132,8 +136,10 @@ def test_a_node_without_a_name_and_with_wishes() -> None:
         a="s,1,Gosub(agi-sms,s,1)\ns,2,Gosub(agi-sms-event,s,1(missed-call,delay=5m,var.X=${URIENCODE(${X})}))"
     )
     first, second = flow.nodes
-    assert (first.title, first.state, first.lines) == ("no node", State.UNKNOWN, ("no node is named",))
-    assert second.lines == ("what missed-call is", "with delay=5m, var.X=URIENCODE(X)", "by event")
+    assert (first.title, first.state) == ("no node", State.UNKNOWN)
+    assert first.lines == ("no node is named", "by Stasis")
+    assert second.lines == ("what missed-call is", "with delay=5m, var.X=X", "by event")
+    assert flow_words.warnings(flow) == ("a,s,1 (extensions.conf:1) enters no node, since the step names none",)
 
 
 def test_runs_of_small_steps_are_folded_into_the_next_box() -> None:
@@ -408,47 +414,3 @@ def test_every_dialplan_can_be_drawn(steps: list[tuple[str, str]], depth: int) -
         reached |= {one.target for one in flow.edges if one.source in reached}
     assert reached == set(range(len(flow.steps)))
     ET.fromstring(flow_svg.svg(flow))
-
-
-# --- words --------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("asked", "said"),
-    [
-        ('$["${DIALSTATUS}" = "BUSY"]', "DIALSTATUS = BUSY"),
-        ("${LEN(${A})}", "LEN(A)"),
-        ('$["${CALLERID(num)}" = ""]', 'CALLERID(num) = ""'),
-        ("$[1]$[2]", "$[1]$[2]"),
-        ("", "always"),
-        ("a\x1b[31mb", "a\\x1b[31mb"),
-    ],
-)
-def test_conditions_in_plain_words(asked: str, said: str) -> None:
-    assert flow_words.condition(asked) == said
-
-
-def test_a_node_is_shown_with_its_settings() -> None:
-    made = node.Node(
-        name="n",
-        revision="",
-        template=text.Template("Hello {{ caller }},\nyour order is on its way to the shop in the town", name="n"),
-        description="Front desk",
-        sender="ACME",
-        delay=timedelta(minutes=5),
-        recipients=(node.Recipient(number="+48600100300"), node.Recipient(number="+48600100301")),
-        send_to_caller=True,
-        once_per_call=True,
-        when=(("DIALSTATUS", frozenset({"NOANSWER", "BUSY"})),),
-    )
-    quiet = node.Node(name="q", revision="", template=None, asking=node.Asking(), dialplan_recipients=True)
-    assert flow_words.cards({"n": made, "q": quiet}) == {
-        "n": (
-            "Front desk",
-            "from ACME, after 5m",
-            "to 2 numbers + caller, once per call",
-            "only if DIALSTATUS is BUSY or NOANSWER",
-            "“Hello {{ caller }}, your order is on its …”",
-        ),
-        "q": ("at once", "to whom the dialplan names", "text from your own system"),
-    }
