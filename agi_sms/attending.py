@@ -1,6 +1,7 @@
 """What goes on for providers beside sending: connections that are kept up, questions that are asked."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -10,7 +11,7 @@ from agi_sms import metrics, ports
 log = structlog.get_logger(__name__)
 
 Work = Callable[[], Awaitable[None]]
-AGAIN = 5.0  # seconds, where work for a provider ended by itself
+AGAIN, LONGEST = 5.0, 300.0  # seconds, where work for a provider ended by itself: first, and at most
 
 
 class Attending:
@@ -43,10 +44,14 @@ async def _keep_up(provider: str, work: Work, before: "asyncio.Task[None] | None
     """Once what was before it has ended: some companies let in one connection at a time."""
     if before is not None:
         await asyncio.wait({before})
+    pause = AGAIN
     while True:
+        begun = time.monotonic()
         try:
             await work()
         except Exception:
             log.exception("a bug in the provider's code; it is begun anew", provider=provider)
             metrics.fault("provider")
-        await asyncio.sleep(AGAIN)
+        pause = AGAIN if time.monotonic() - begun > LONGEST else pause
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, LONGEST)

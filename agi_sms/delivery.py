@@ -156,8 +156,11 @@ class Delivery(rounds.Worker):
 
     async def _attempt(self, lease: ports.Lease, terms: Terms, provider: ports.Provider) -> None:
         sent, account = lease.message, terms.account(provider.name)
+        overdue_at = self._clock() + account.receipt_timeout if account.receipt_timeout else None
         cost = None if account.prices is None else account.prices.cost(sent.recipient, sent.segments)
-        attempt_id = await self._persist(lambda: self._outbox.begin(lease, provider.name, cost=cost))
+        attempt_id = await self._persist(
+            lambda: self._outbox.begin(lease, provider.name, cost=cost, receipt_due_at=overdue_at)
+        )
         if attempt_id is None:
             self._breaker(provider.name, terms).forget()
             log.warning("lease lost before sending; somebody else has the message")

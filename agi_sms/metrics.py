@@ -44,7 +44,7 @@ RECEIPTS = Counter(
     ["provider", "result"],
 )
 POLLS = Counter(
-    "agi_sms_polls", "Rounds of asking what became of messages: answered, or gave up.", ["provider", "result"]
+    "agi_sms_polls", "Times that it was asked what became of messages: answered, or in vain.", ["provider", "result"]
 )
 SETTLED = Counter("agi_sms_settled", "Messages whose status a receipt changed, by the new one.", ["provider", "status"])
 

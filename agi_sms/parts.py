@@ -122,7 +122,7 @@ class Parts:
         return {
             name: cast(ports.Polled, one)
             for name, one in self.providers.edges.items()
-            if getattr(one, "every", None) is not None
+            if getattr(one, "pace", None) is not None
         }
 
     @property

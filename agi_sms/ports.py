@@ -459,10 +459,17 @@ class Outbox(Protocol):
         provider "".
         """
 
-    async def begin(self, lease: Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
+    async def begin(
+        self,
+        lease: Lease,
+        provider: str,
+        *,
+        cost: message.Cost | None = None,
+        receipt_due_at: datetime | None = None,
+    ) -> str | None:
         """Commit an attempt before its bytes leave; its id, or None where the lease is lost.
 
-        `cost` is what it costs if it is taken.
+        `cost` is what it costs if it is taken. `receipt_due_at`: as in `finish`, should nobody hear of the answer.
         """
 
     async def finish(
@@ -492,10 +499,10 @@ class Outbox(Protocol):
         ends which it belongs to. A word that is final for an attempt is its last.
         """
 
-    async def awaited(self, provider: str, *, most: int, after: str = "") -> Sequence["Awaited"]:
-        """Messages whose receipt by this provider is still to come and not overdue, or that it may have taken.
+    async def awaited(self, provider: str, *, most: int, after: "Awaited | None" = None) -> Sequence["Awaited"]:
+        """Messages that this provider took or may have taken, whose receipt is still to come and not overdue.
 
-        The oldest first, of those behind the one whose ref is `after`.
+        The one that is overdue first comes first, of those behind `after`.
         """
 
     async def judge(self, message_id: str, verdict: Verdict, who: str) -> bool:
@@ -667,12 +674,13 @@ class Reporting(Provider, Protocol):
 class Awaited:
     """A message that a provider took or may have taken (`in_doubt`), and whose last word is still to come.
 
-    `since` is when its newest attempt by that provider began.
+    `since` is when its newest attempt by that provider began, `until` when its receipt is overdue.
     """
 
     ref: str
     provider_ids: tuple[str, ...]
     since: datetime
+    until: datetime
     in_doubt: bool = False
 
 
@@ -680,22 +688,30 @@ class Awaited:
 class Told:
     """What a provider said when it was asked. `fault`: why it did not tell all, empty where it did.
 
-    `gave_up`: it was not asked about the rest, as it does not answer.
+    `after`: how long it wishes not to be asked, None where it says nothing of that.
     """
 
     receipts: tuple[Receipt, ...] = ()
     fault: str = ""
-    gave_up: bool = False
+    after: timedelta | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pace:
+    """How often a provider is asked, and about how many messages at once."""
+
+    every: timedelta
+    most: int
 
 
 class Polled(Provider, Protocol):
-    """A provider that is asked what became of messages, so often; None where it is not."""
+    """A provider that is asked what became of messages, where it has a pace."""
 
     @property
-    def every(self) -> timedelta | None: ...
+    def pace(self) -> Pace | None: ...
 
     async def ask(self, awaited: Sequence[Awaited]) -> Told:
-        """What became of these; never raises for what the other side does."""
+        """What became of these, at most `pace.most`; never raises for what the other side does."""
 
 
 class Connected(Provider, Protocol):

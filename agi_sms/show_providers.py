@@ -68,8 +68,8 @@ def _receipts(loaded: "configuration.Config", name: str, provider: ports.Provide
     wait = (
         f"; overdue after {durations.show(settings.receipt_timeout)}" if isinstance(settings, common.Settings) else ""
     )
-    every = getattr(provider, "every", None)
-    asked = f"asked for every {durations.show(every)}" if every is not None else ""
+    pace = getattr(provider, "pace", None)
+    asked = f"asked for every {durations.show(pace.every)}" if pace is not None else ""
     if getattr(provider, "reports", False):
         return address(settings) + (f"; {asked}" if asked else "") + wait
     if asked:

@@ -349,16 +349,21 @@ def of_attempt(raw: sqlite3.Connection, attempt_id: str) -> tuple[ports.KeptRece
 
 
 def awaited(
-    raw: sqlite3.Connection, *, now: datetime, provider: str, most: int, after: str
+    raw: sqlite3.Connection, *, now: datetime, provider: str, most: int, after: ports.Awaited | None
 ) -> tuple[ports.Awaited, ...]:
     """Those whose last word is still to come, of segments those that were not delivered."""
-    facts = {"provider": provider, "now": rows.to_ms(now), "most": most, "after": after}
+    facts = {"provider": provider, "now": rows.to_ms(now), "most": most}
+    facts |= {
+        "until": rows.to_ms(after.until) if after is not None else 0,
+        "after": after.ref if after is not None else "",
+    }
     return tuple(
         ports.Awaited(
             ref=row["id"],
             provider_ids=tuple(dict.fromkeys(json.loads(row["provider_ids"]))),
             since=rows.from_ms(row["started_at"]),
-            in_doubt=row["status"] == str(Status.UNCERTAIN),
+            until=rows.from_ms(row["receipt_due_at"]),
+            in_doubt=row["status"] != str(Status.ACCEPTED),
         )
         for row in raw.execute(SQL["awaited"], facts)
     )

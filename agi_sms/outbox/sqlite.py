@@ -182,9 +182,18 @@ class SqliteOutbox:
             with contextlib.suppress(errors.OutboxError):  # closing: recover() finds it
                 self._writer.submit(undoing).add_done_callback(_seen)
 
-    async def begin(self, lease: ports.Lease, provider: str, *, cost: message.Cost | None = None) -> str | None:
+    async def begin(
+        self,
+        lease: ports.Lease,
+        provider: str,
+        *,
+        cost: message.Cost | None = None,
+        receipt_due_at: datetime | None = None,
+    ) -> str | None:
         return await self._writer.submit(
-            lambda raw: work.begin(raw, now=self._clock(), lease=lease, provider=provider, cost=cost)
+            lambda raw: work.begin(
+                raw, now=self._clock(), lease=lease, provider=provider, cost=cost, receipt_due_at=receipt_due_at
+            )
         )
 
     async def finish(
@@ -232,7 +241,7 @@ class SqliteOutbox:
             lambda raw: receipts.receive(raw, keys=self._keys, now=self._clock(), provider=provider, receipts=part)
         )
 
-    async def awaited(self, provider: str, *, most: int, after: str = "") -> Sequence[ports.Awaited]:
+    async def awaited(self, provider: str, *, most: int, after: ports.Awaited | None = None) -> Sequence[ports.Awaited]:
         return await self._read(
             lambda raw: receipts.awaited(raw, now=self._clock(), provider=provider, most=most, after=after)
         )

@@ -171,8 +171,9 @@ SELECT :attempt_id, :message_id, coalesce(max(n), 0) + 1, :provider, :now, :cost
 FROM attempts WHERE message_id = :message_id;
 
 -- name: attempted
--- The provider is noted before the bytes leave: should nobody hear of the answer, the message stays with it.
-UPDATE messages SET claims = 0, provider = :provider, receipt_due_at = NULL WHERE id = :message_id;
+-- This is noted before the bytes leave: should nobody hear of the answer, the message stays with the provider, and a
+-- receipt is still expected.
+UPDATE messages SET claims = 0, provider = :provider, receipt_due_at = :receipt_due_at WHERE id = :message_id;
 
 -- name: decide
 UPDATE messages SET status = :status, reason = :reason, claims = 0,
@@ -321,7 +322,8 @@ DELETE FROM receipts WHERE id IN (
 SELECT * FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
 
 -- name: awaited
-SELECT m.id, m.status, t.started_at, (
+-- Of what is held only that which an attempt in doubt was made of.
+SELECT m.id, m.status, m.receipt_due_at, t.started_at, (
     SELECT json_group_array(provider_id) FROM (
         SELECT provider_id FROM submissions WHERE attempt_id = t.id AND NOT delivered ORDER BY segment
     )
@@ -329,10 +331,10 @@ SELECT m.id, m.status, t.started_at, (
 FROM messages m INDEXED BY messages_awaited JOIN attempts t ON t.id = (
     SELECT id FROM attempts WHERE message_id = m.id AND provider = :provider ORDER BY n DESC LIMIT 1
 )
-WHERE m.provider = :provider AND m.id > :after
-    AND ((m.status = 'accepted' AND m.receipt_due_at IS NOT NULL) OR m.status = 'uncertain')
-    AND (m.receipt_due_at IS NULL OR m.receipt_due_at > :now)
-ORDER BY m.id LIMIT :most;
+WHERE m.provider = :provider AND m.status IN ('accepted', 'uncertain', 'held') AND m.receipt_due_at IS NOT NULL
+    AND m.receipt_due_at > :now AND (m.receipt_due_at, m.id) > (:until, :after)
+    AND t.outcome IN ('accepted', 'uncertain') AND t.judged IS NULL
+ORDER BY m.receipt_due_at, m.id LIMIT :most;
 
 -- === content jobs ===
 

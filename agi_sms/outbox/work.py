@@ -106,7 +106,13 @@ def _set_status(
 
 
 def begin(
-    raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, provider: str, cost: message.Cost | None = None
+    raw: sqlite3.Connection,
+    *,
+    now: datetime,
+    lease: ports.Lease,
+    provider: str,
+    cost: message.Cost | None = None,
+    receipt_due_at: datetime | None = None,
 ) -> str | None:
     """Open an attempt; None where the lease is lost, has run out, or has an attempt under way already."""
     facts = {
@@ -119,7 +125,7 @@ def begin(
         return None
     attempt_id = ids.new(now)
     raw.execute(SQL["add_attempt"], facts | _money(cost) | {"attempt_id": attempt_id})
-    raw.execute(SQL["attempted"], facts)
+    raw.execute(SQL["attempted"], facts | {"receipt_due_at": rows.maybe_ms(receipt_due_at)})
     return attempt_id
 
 

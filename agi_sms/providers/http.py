@@ -5,7 +5,8 @@ What failed before the request was written is ProviderDown; what failed later is
 
 import asyncio
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
 
 import structlog
 from aiohttp import abc
@@ -15,7 +16,6 @@ from agi_sms.providers import http_answer, http_mask, http_request, http_setting
 
 log = structlog.get_logger(__name__)
 
-_IN_VAIN = 3  # questions in a row that are not answered before a company is asked no more
 _SMALL = 1024  # bytes that are read without a thread: in a few milliseconds, whatever they are
 
 
@@ -108,31 +108,25 @@ class HttpProvider:
         return self._receipts.read(notice, self._clock())
 
     @property
-    def every(self) -> timedelta | None:
+    def pace(self) -> ports.Pace | None:
         """How often it is asked what became of messages, None where it is not."""
-        return self._settings.polling.every if self._settings.polling is not None else None
+        polled = self._settings.polling
+        return ports.Pace(every=polled.every, most=polled.most) if polled is not None else None
 
     async def ask(self, awaited: Sequence[ports.Awaited]) -> ports.Told:
-        """What became of these: one request after the other, until several in a row are in vain.
-
-        Raises only CancelledError.
-        """
-        if self._poller is None:
-            return ports.Told(fault="this provider's settings say nothing of polling", gave_up=True)
+        """What became of these; a question that is not answered is the last one. Raises only CancelledError."""
         found: list[ports.Receipt] = []
-        fault, in_vain = "", 0
-        for question in self._poller.questions(awaited):
+        told = ports.Told()
+        for question in self._poller.questions(awaited) if self._poller is not None else ():
             with self._under_way:
                 told = await self._put(self._poller, question)
             found += told.receipts
-            fault = fault or told.fault
-            in_vain = in_vain + 1 if told.fault and not told.receipts else 0
-            if in_vain == _IN_VAIN:
+            if told.fault and not told.receipts:
                 break
-        return ports.Told(receipts=tuple(found), fault=fault, gave_up=in_vain > 0)
+        return replace(told, receipts=tuple(found))
 
-    async def _put(self, poller: polling.Poller, question: polling.Question) -> ports.Told:
-        if self._closed:
+    async def _put(self, poller: polling.Poller | None, question: polling.Question) -> ports.Told:
+        if self._closed or poller is None:
             return ports.Told(fault="this provider was replaced, or is shutting down")
         answer = await self._client.exchange(question.request, timeout=self._settings.timeout, most=polling.LARGEST)
         if isinstance(answer, http_client.Fault):
@@ -140,7 +134,7 @@ class HttpProvider:
                 log.error(_BUG, provider=self.name, exc_info=answer.bug)
             return ports.Told(fault=harmless.clipped(self._mask(f"{answer.code}: {answer.detail}")))
         try:
-            return await asyncio.to_thread(poller.read, question, answer)
+            return await asyncio.to_thread(poller.read, question, answer, self._clock())
         except Exception as error:
             log.exception(_BUG, provider=self.name)
             return ports.Told(fault=harmless.clipped(self._mask(f"{type(error).__name__}: {error}")))

@@ -142,8 +142,6 @@ class Settings(common.Settings):
             raise ValueError(f"receipts.id: {what}; write answer.id, or receipts.ref for our own {{{{ ref }}}}")
         if other := sorted(http_request.names(self).intersection(templates.ASKED)):
             raise ValueError(f"{{{{ {other[0]} }}}} is known in polling only; here is {{{{ ref }}}}")
-        if self.polling is not None and self.polling.by == "ids" and self.answer.id is None:
-            raise ValueError("polling: asks by {{ ids }}, and no answer.id keeps them; write it, or ask by {{ refs }}")
         verified = self.receipts.secrets if self.receipts is not None and self.receipt_url else set()
         for name in sorted(self._filled_in | verified):
             if name not in self.secret:
@@ -156,11 +154,29 @@ class Settings(common.Settings):
             )
         try:
             http_request.Builder(self).build(templates.SAMPLE)
-            if self.polling is not None:
-                http_request.Builder(self, self.polling).about(["sample"], ["sample"])
         except http_request.Unsendable as error:
             raise ValueError(str(error)) from error
+        self._polls()
         return self
+
+    def _polls(self) -> None:
+        """Raises ValueError for polling that does not go with the rest."""
+        polling = self.polling
+        if polling is None:
+            return
+        if polling.by == "ids" and self.answer.id is None:
+            raise ValueError("polling: asks by {{ ids }}, and no answer.id keeps them; write it, or ask by {{ refs }}")
+        if polling.by == "refs" and "ref" not in http_request.names(self):
+            raise ValueError("polling: asks by {{ refs }}, and what is sent does not carry {{ ref }}")
+        taken = self._auth_header
+        if taken and (same := next((name for name in polling.headers if name.lower() == taken.lower()), "")):
+            raise ValueError(f"polling.headers.{same}: is set by auth already; write one of the two")
+        if self.auth is not None and self.auth.query is not None and self.auth.query.name in polling.query:
+            raise ValueError(f"polling.query.{self.auth.query.name}: is set by auth already; write one of the two")
+        try:
+            http_request.Builder(self, polling).about(["sample"], ["sample"])
+        except http_request.Unsendable as error:
+            raise ValueError(f"polling.{error}") from error
 
     @property
     def _filled_in(self) -> set[str]:

@@ -133,8 +133,9 @@ class Reader:
         only = self._said.only
         if only is not None and self.text(item, asked, only.path) not in only.equals:
             return
+        raw = self._raw(item)
         for values in self._split({place: self.text(item, asked, place) for place in self._paths}):
-            yield self._receipt(values, _raw(item), meant)
+            yield self._receipt(values, raw, meant)
 
     def text(self, item: Any, asked: Mapping[str, str], place: str) -> str:
         """What is at a place of the settings, empty where nothing is. Raises http_body.Unreadable."""
@@ -163,6 +164,16 @@ class Reader:
                 for place, part in parts.items()
             }
 
+    def _raw(self, item: Any) -> str:
+        """What came, for people. Masked before it is cut, or the beginning of a secret would be left."""
+        if isinstance(item, Element):
+            from xml.etree.ElementTree import tostring
+
+            text = tostring(item, encoding="unicode")
+        else:
+            text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+        return harmless.harmless(self._mask(text))[:LONGEST_RAW]
+
     def _receipt(self, values: Mapping[str, str], raw: str, meant: tuple[str, str]) -> ports.Receipt:
         said = self._said
         found = {
@@ -175,10 +186,10 @@ class Reader:
         if not any(ids.values()):
             named = " or ".join(place for place in (said.id, said.ref) if place is not None)
             raise errors.ReceiptError(f"cannot be read: it names no message ({named} is not there)")
-        word = values[said.state]
-        if not word:
+        if not values[said.state]:
             raise errors.ReceiptError(f"cannot be read: it names no state ({said.state} is not there)")
-        state = self._states.get(word.casefold())
+        state = self._states.get(values[said.state].casefold())
+        word = self._mask(values[said.state])
         detail = values[said.detail] if said.detail is not None else ""
         if state is None:
             detail = "; ".join(filter(None, [f"unknown state {word[:60]!r}", detail]))
@@ -186,7 +197,7 @@ class Reader:
             provider_id=ids["id"],
             ref=ids["ref"],
             state=state or message.Status.UNCERTAIN,
-            raw=harmless.harmless(self._mask(raw))[:LONGEST_RAW],
+            raw=raw,
             code=harmless.clipped(found["code"] or word, 100),
             detail=harmless.clipped(self._mask(detail)),
         )
@@ -207,14 +218,6 @@ def fields(source: str, names: Collection[str]) -> dict[str, str]:
 
 def _is_id(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_ID and text.isprintable() and "\ufffd" not in text
-
-
-def _raw(item: Any) -> str:
-    if isinstance(item, Element):
-        from xml.etree.ElementTree import tostring
-
-        return tostring(item, encoding="unicode")[: 4 * LONGEST_RAW]
-    return json.dumps(item, ensure_ascii=False, separators=(",", ":"))[: 4 * LONGEST_RAW]
 
 
 def _finder(place: str) -> Callable[[Any], Iterator[Any]]:

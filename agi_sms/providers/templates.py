@@ -76,9 +76,18 @@ SAMPLE = ports.Submission(
 )
 
 
+class Names(str):
+    """Several names, joined by commas; `each` is a list of them."""
+
+    each: list[str]
+
+    def __new__(cls, each: list[str]) -> "Names":
+        made = super().__new__(cls, ",".join(each))
+        made.each = each
+        return made
+
+
 def _written(value: object) -> object:
-    if isinstance(value, list):
-        return ",".join(value)
     return ("true" if value else "false") if isinstance(value, bool) else value
 
 
@@ -160,7 +169,9 @@ class Template:
             found = self._value(values)
         except Exception as error:
             raise errors.TextError(f"in {_short(self.source)}: {error}") from error
-        return found if isinstance(found, str | int | float | list | None) else str(found)
+        if isinstance(found, Names):
+            return found.each
+        return found if isinstance(found, str | int | float | None) else str(found)
 
 
 @functools.lru_cache(maxsize=2048)
@@ -212,7 +223,7 @@ def values(submission: ports.Submission, secret: Mapping[str, str], receipt_url:
 
 def asked(ids: list[str], refs: list[str], secret: Mapping[str, str]) -> dict[str, object]:
     """What a template of a polling request can name."""
-    return {"ids": ids, "refs": refs, "secret": SimpleNamespace(**secret)}
+    return {"ids": Names(ids), "refs": Names(refs), "secret": SimpleNamespace(**secret)}
 
 
 def _clean(text: str) -> str:
@@ -250,7 +261,10 @@ def _check(node: nodes.Node, filters: int = 0) -> None:
         )
     if isinstance(node, nodes.Name) and node.name not in NAMES and node.name not in ASKED:
         known = ", ".join((*NAMES[:-1], "secret.NAME"))
-        raise jinja2.TemplateSyntaxError(f"{node.name!r} is unknown; known are {known}", node.lineno)
+        asked = ", ".join(ASKED)
+        raise jinja2.TemplateSyntaxError(
+            f"{node.name!r} is unknown; known are {known}; in polling: {asked}", node.lineno
+        )
     if isinstance(node, nodes.Name) and node.name == "secret":
         raise jinja2.TemplateSyntaxError("write secret.NAME, with a name from `secret:`", node.lineno)
     for child in node.iter_child_nodes():

@@ -25,7 +25,8 @@ async def accepted(
 async def uncertain(outbox: ports.Outbox, store: stores.Store, visit: str, *ids: str) -> str:
     await stores.admit(outbox, visit, store.clock)
     lease = await stores.claim_one(outbox)
-    attempt = await stores.begun(outbox, lease)
+    attempt = await outbox.begin(lease, "main", receipt_due_at=store.clock() + HOUR)
+    assert attempt is not None
     later = ports.Decision(status=S.UNCERTAIN, due_at=store.clock() + 5 * MINUTE)
     assert await outbox.finish(lease, attempt, message.Uncertain(ids=ids), later)
     return lease.message.id
@@ -44,8 +45,8 @@ async def test_what_was_taken_and_what_may_have_been(outbox_factory: stores.Stor
     await accepted(outbox, outbox_factory, "v3", "x3", overdue_in=None)  # no receipt is expected
     await stores.admit(outbox, "v4", clock)  # not sent yet
     assert await outbox.awaited("main", most=9) == (
-        ports.Awaited(ref=one, provider_ids=("x1", "x2"), since=began),
-        ports.Awaited(ref=two, provider_ids=(), since=began + SECOND, in_doubt=True),
+        ports.Awaited(ref=one, provider_ids=("x1", "x2"), since=began, until=began + HOUR),
+        ports.Awaited(ref=two, provider_ids=(), since=began + SECOND, until=began + SECOND + HOUR, in_doubt=True),
     )
     assert await names(outbox, "spare") == []
 
@@ -62,16 +63,46 @@ async def test_not_after_the_last_word(outbox_factory: stores.Store, outbox: por
     assert await names(outbox) == []
 
 
-async def test_not_when_it_is_overdue_or_decided(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+async def test_not_when_it_is_overdue(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     clock = outbox_factory.clock
     await accepted(outbox, outbox_factory, "v1", "x1")
+    clock.advance(SECOND)
     two = await uncertain(outbox, outbox_factory, "v2")
-    clock.advance(HOUR - SECOND)
+    clock.advance(HOUR - 2 * SECOND)
     assert len(await names(outbox)) == 2
     clock.advance(SECOND)
     assert await names(outbox) == [two]
-    assert await outbox.judge(two, ports.Verdict.FAIL, "me")
+    clock.advance(SECOND)
     assert await names(outbox) == []
+
+
+async def test_what_is_held_in_doubt_until_a_person_decides(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    one = await uncertain(outbox, outbox_factory, "v1")
+    outbox_factory.clock.advance(5 * MINUTE)
+    lease = await stores.claim_one(outbox)
+    assert await outbox.settle(lease, ports.Decision(status=S.HELD, reason=message.Reason.UNANSWERED))
+    (found,) = await outbox.awaited("main", most=9)
+    assert (found.ref, found.in_doubt) == (one, True)
+    assert await outbox.judge(one, ports.Verdict.SENT, "me")
+    assert await names(outbox) == []
+
+
+async def test_what_a_crash_left_is_asked_about(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    """Nobody heard the answer, and a receipt is expected all the same."""
+    clock = outbox_factory.clock
+    await stores.admit(outbox, "v1", clock)
+    lease = await stores.claim_one(outbox)
+    assert await outbox.begin(lease, "main", receipt_due_at=clock() + HOUR)
+    assert await names(outbox) == []  # it is under way
+    await outbox.close()
+    again = await outbox_factory.open()
+    assert (await again.recover()).uncertain == 1
+    assert await names(again) == [lease.message.id]
+    await again.receive("main", [stores.receipt(ref=lease.message.id, state=S.ACCEPTED)])
+    assert await stores.statuses(again) == ["accepted"]
+    assert await names(again) == [lease.message.id]
+    assert (await stores.only(again)).receipt_due_at == clock() + HOUR
+    await again.close()
 
 
 async def test_of_the_newest_attempt(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
@@ -93,10 +124,24 @@ async def test_of_the_newest_attempt(outbox_factory: stores.Store, outbox: ports
     assert (only.provider_ids, only.since) == (("y1",), clock())
 
 
+async def test_of_two_attempts_by_one_provider_the_newer(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    clock = outbox_factory.clock
+    await stores.admit(outbox, "v1", clock)
+    lease = await stores.claim_one(outbox)
+    onward = ports.Decision(status=S.SCHEDULED, due_at=clock())
+    assert await outbox.finish(lease, await stores.begun(outbox, lease), message.Uncertain(ids=("x1",)), onward)
+    lease = await stores.claim_one(outbox)
+    clock.advance(SECOND)
+    attempt, due = await stores.begun(outbox, lease), clock() + HOUR
+    assert await outbox.finish(lease, attempt, message.Accepted(ids=("z2", "y1")), TAKEN, receipt_due_at=due)
+    (only,) = await outbox.awaited("main", most=9)
+    assert (only.provider_ids, only.since) == (("z2", "y1"), clock())  # in the order of the segments
+
+
 async def test_page_by_page(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
-    made = [await accepted(outbox, outbox_factory, f"v{n}", f"x{n}") for n in range(7)]
-    found: list[str] = []
-    while page := await outbox.awaited("main", most=3, after=found[-1] if found else ""):
-        assert len(page) <= 3
-        found += [one.ref for one in page]
-    assert found == sorted(made)
+    made = [await accepted(outbox, outbox_factory, f"v{n}", f"x{n}", overdue_in=n // 3 * HOUR + HOUR) for n in range(7)]
+    found: list[ports.Awaited] = []
+    while page := await outbox.awaited("main", most=2, after=found[-1] if found else None):
+        assert len(page) <= 2
+        found += page
+    assert [one.ref for one in found] == made

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
 from agi_sms import errors, message, polling, ports, receipts, testing
 from tests.contract import peer, stores
 from tests.contract.stores import HOUR, MINUTE, SECOND
@@ -19,25 +21,29 @@ S = message.Status
 
 
 class Told(testing.FakeProvider):
-    """Answers as it is told to."""
+    """Answers as it is told to: `down` does not answer about these, nor to anything where it holds `*`."""
 
     def __init__(self, **states: S) -> None:
         super().__init__("main")
-        self.every: timedelta | None = MINUTE
+        self.pace: ports.Pace | None = ports.Pace(every=MINUTE, most=1)
         self.states = states
-        self.fault = ""
-        self.gave_up = False
-        self.asked: list[list[str]] = []
+        self.down: set[str] = set()
+        self.after: timedelta | None = None
+        self.asked: list[str] = []
 
     async def ask(self, awaited: Sequence[ports.Awaited]) -> ports.Told:
+        assert self.pace is not None
+        assert len(awaited) <= self.pace.most
         names = [(name, one.ref) for one in awaited for name in one.provider_ids or ("",)]
-        self.asked.append([name for name, _ in names])
+        self.asked.append("+".join(name for name, _ in names))
+        if "*" in self.down or self.down.intersection(name for name, _ in names):
+            return ports.Told(fault="HTTP 500", after=self.after)
         found = [
             ports.Receipt(provider_id=name, ref="" if name else ref, state=self.states[name], raw="{}")
             for name, ref in names
             if name in self.states
         ]
-        return ports.Told(receipts=tuple(found), fault=self.fault, gave_up=self.gave_up)
+        return ports.Told(receipts=tuple(found))
 
 
 class Rounds:
@@ -74,41 +80,77 @@ async def test_until_the_last_word(outbox_factory: stores.Store, outbox: ports.O
     provider = Told(a=S.DELIVERED, b=S.ACCEPTED)
     rests = await asked(outbox, outbox_factory, provider, 3)
     assert rests == [60.0] * 3
-    assert provider.asked == [["a", "b"], ["b"], ["b"]]
+    assert provider.asked == ["a", "b", "b", "b"]
     assert sorted(await stores.statuses(outbox)) == ["accepted", "delivered"]
     (still,) = await outbox.history(ports.Query(status=S.ACCEPTED))
     (attempt,) = (await stores.story(outbox, still.id)).attempts
     assert attempt.receipts == ()  # that it is on its way was known
 
 
-async def test_that_it_is_on_its_way_ends_a_doubt(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
-    await uncertain(outbox, outbox_factory, "v1")
-    await asked(outbox, outbox_factory, Told(**{"": S.ACCEPTED}), 1)
+@pytest.mark.parametrize("ids", [(), ("a",)])
+async def test_that_it_is_on_its_way_ends_a_doubt(
+    outbox_factory: stores.Store, outbox: ports.Outbox, ids: tuple[str, ...]
+) -> None:
+    await uncertain(outbox, outbox_factory, "v1", *ids)
+    await asked(outbox, outbox_factory, Told(**{"": S.ACCEPTED, "a": S.ACCEPTED}), 1)
     assert await stores.statuses(outbox) == ["accepted"]
+
+
+async def test_segments_with_one_id_are_not_delivered_by_saying_so_of_one_twice(
+    outbox_factory: stores.Store, outbox: ports.Outbox
+) -> None:
+    await accepted(outbox, outbox_factory, "v1", "a", "a")
+    await accepted(outbox, outbox_factory, "v2", "b", "c")
+    provider = Told(a=S.ACCEPTED, b=S.DELIVERED, c=S.ACCEPTED)
+    await asked(outbox, outbox_factory, provider, 3)
+    assert await stores.statuses(outbox) == ["accepted", "accepted"]
+    provider.states |= {"a": S.DELIVERED, "c": S.DELIVERED}
+    await asked(outbox, outbox_factory, provider, 1)
+    assert await stores.statuses(outbox) == ["delivered", "delivered"]
 
 
 async def test_a_provider_that_does_not_answer_is_asked_ever_less(
     outbox_factory: stores.Store, outbox: ports.Outbox, logged: list[Any]
 ) -> None:
-    await accepted(outbox, outbox_factory, "v1", "a", overdue_in=99 * HOUR)
-    provider = Told()
-    provider.fault, provider.gave_up = "HTTP 500", True
-    assert await asked(outbox, outbox_factory, provider, 7) == [60, 120, 240, 480, 900, 900, 900]
-    assert provider.asked == [["a"]] * 7  # each time all of it: the round was never whole
+    for n in range(4):
+        await accepted(outbox, outbox_factory, f"v{n}", f"x{n}", overdue_in=99 * HOUR)
+    provider = Told(**{f"x{n}": S.ACCEPTED for n in range(4)})
+    provider.down = {"*"}
+    assert await asked(outbox, outbox_factory, provider, 6) == [60, 120, 240, 480, 900, 900]
+    assert provider.asked == ["x0", "x1", "x2", "x3"] + ["x0", "x1", "x2", "x3"] * 2  # three at a time, all in turn
     (line,) = [one for one in logged if one["log_level"] == "warning"]
     assert (line["provider"], line["error"]) == ("main", "HTTP 500")
 
 
-async def test_what_is_told_before_it_gives_up_counts(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+async def test_a_pace_slower_than_the_longest_pause_is_kept(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
+    await accepted(outbox, outbox_factory, "v1", "a", overdue_in=99 * HOUR)
+    provider = Told()
+    provider.pace, provider.down = ports.Pace(every=HOUR, most=1), {"*"}
+    assert await asked(outbox, outbox_factory, provider, 3) == [3600.0] * 3
+
+
+async def test_some_that_it_does_not_answer_about_keep_no_other(
+    outbox_factory: stores.Store, outbox: ports.Outbox, logged: list[Any]
+) -> None:
+    for n in range(9):
+        await accepted(outbox, outbox_factory, f"v{n}", f"x{n}")
+        outbox_factory.clock.advance(SECOND)
+    provider = Told(**{f"x{n}": S.DELIVERED for n in range(9)})
+    provider.down = {"x0", "x1", "x2", "x3"}
+    await asked(outbox, outbox_factory, provider, 3)
+    assert (await stores.statuses(outbox)).count("delivered") == 5
+    assert "a provider says again what became of messages" in [one["event"] for one in logged]
+
+
+async def test_the_wish_not_to_be_asked_is_kept(outbox_factory: stores.Store, outbox: ports.Outbox) -> None:
     await accepted(outbox, outbox_factory, "v1", "a")
-    provider = Told(a=S.FAILED)
-    provider.fault, provider.gave_up = "HTTP 500", True
-    await asked(outbox, outbox_factory, provider, 1)
-    assert await stores.statuses(outbox) == ["failed"]
+    provider = Told()
+    provider.down, provider.after = {"*"}, timedelta(minutes=20)
+    assert await asked(outbox, outbox_factory, provider, 1) == [1200.0]
 
 
 async def test_receipts_that_cannot_be_kept_are_asked_for_again(
-    outbox_factory: stores.Store, outbox: ports.Outbox
+    outbox_factory: stores.Store, outbox: ports.Outbox, logged: list[Any]
 ) -> None:
     await accepted(outbox, outbox_factory, "v1", "a")
     keeper, busy = receipts.Receipts(outbox=outbox), True
@@ -122,18 +164,33 @@ async def test_receipts_that_cannot_be_kept_are_asked_for_again(
 
     provider = Told(a=S.DELIVERED)
     await asked(outbox, outbox_factory, provider, 2, take)
-    assert provider.asked == [["a"]] * 2
+    assert provider.asked == ["a"] * 2
     assert await stores.statuses(outbox) == ["delivered"]
+    (line,) = [one for one in logged if one["log_level"] == "warning"]
+    assert line["event"] == "what a provider told of messages is not kept; it is asked again"
 
 
-async def test_more_than_a_page(outbox_factory: stores.Store, outbox: ports.Outbox, monkeypatch: Any) -> None:
-    monkeypatch.setattr(polling, "PAGE", 3)
+async def test_answers_that_tell_nothing_are_told_of(
+    outbox_factory: stores.Store, outbox: ports.Outbox, logged: list[Any]
+) -> None:
+    for n in range(3):
+        await accepted(outbox, outbox_factory, f"v{n}", f"x{n}")
+    assert await asked(outbox, outbox_factory, Told(), 1) == [60.0]
+    (line,) = [one for one in logged if one["log_level"] == "warning"]
+    assert line["event"] == "a provider says nothing of the messages that it was asked about"
+
+
+async def test_more_than_a_page_so_many_at_once(
+    outbox_factory: stores.Store, outbox: ports.Outbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(polling, "PAGE", 5)
     for n in range(7):
         await accepted(outbox, outbox_factory, f"v{n}", f"x{n}")
         outbox_factory.clock.advance(SECOND)
     provider = Told(**{f"x{n}": S.DELIVERED for n in range(7)})
+    provider.pace = ports.Pace(every=MINUTE, most=2)
     await asked(outbox, outbox_factory, provider, 1)
-    assert [len(one) for one in provider.asked] == [3, 3, 1]
+    assert provider.asked == ["x0+x1", "x2+x3", "x4", "x5+x6"]
     assert await names(outbox) == []
 
 
@@ -160,6 +217,10 @@ def test_in_the_running_gateway(gateway: Gateway) -> None:
         gateway("reload")
         gateway("trigger", "desk", "--caller", "+48600100201")
         gateway.comes_to("accepted", "delivered")
+        assert gateway.stop() == 0
+        gateway.write(TREE | {"providers": {"out": out}, "nodes": {"desk": NODE}})
+        gateway.start()
+        gateway.comes_to("accepted", "delivered")  # no receipt was expected of it
         assert gateway.stop() == 0
         kinds = [urllib.parse.urlsplit(one.target).path for one in company.requests]
     assert kinds.count("/send") == 2

@@ -241,7 +241,7 @@ async def test_polling(case: Case) -> None:
     polled = _settings(case.profile).polling
     assert polled is not None
     asked = [
-        ports.Awaited(ref=one["ref"], provider_ids=(one["id"],), since=subjects.NOW, in_doubt=False)
+        ports.Awaited(ref=one["ref"], provider_ids=(one["id"],), since=subjects.NOW, until=subjects.NOW)
         for one in example["asked"]
     ]
     headers = {"Content-Type": "application/json"}
