@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: help venv check test test-fast demo bench lock images clean
+.PHONY: help venv check test test-fast demo bench chaos lock images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
 
 bench: $(STAMP) ## how long calls are held, beside the least that an ARI application can do (15 minutes)
 	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.bench $(ARGS)
+
+chaos: $(STAMP) ## real calls while everything goes wrong: nothing lost, doubled or kept waiting? (3 minutes)
+	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.chaos $(ARGS)
 
 images: $(STAMP) ## build the Docker images of Asterisk, sipp and the gateway
 	docker/with-engine $(BIN)/python -m rig.images

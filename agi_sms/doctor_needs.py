@@ -33,7 +33,7 @@ WATCHDOG = 2.0  # seconds, of agi-sms.conf, where AGISMS_WATCHDOG is not set
 
 # By context: the extensions without which it does not work, and what their steps say.
 SHIPPED = {
-    "agi-sms": {"s": "e4e27b46184f", "_result:.": "deb785364262", "T": "29e68f9384f7", "h": "6c059659bda6"},
+    "agi-sms": {"s": "21f1b4a57f9e", "_result:.": "deb785364262", "T": "29e68f9384f7", "h": "81c432cc4bbd"},
     "agi-sms-agi": {"s": "9fc3d7222ed9", "T": "9ac2abb49414", "h": "20aaecc73174"},
     "agi-sms-event": {"s": "55d5b66ac714", "T": "61e611b54106", "h": "20aaecc73174"},
 }

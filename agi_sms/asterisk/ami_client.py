@@ -28,6 +28,7 @@ TREE_PATIENCE = 6.0  # times the usual deadline, for thousands of records
 RIGHTS_HINT = "check manager.conf: the user's section, its secret, permit, and write = system"
 NOT_FOUND = "Database entry not found"
 GONE = frozenset({NOT_FOUND, "Database entry could not be deleted"})  # DBDel's word for it, in 16.28 and 22.10
+ENDING = "Asterisk is shutting down"  # to every action until it has ended; none of them is done
 END = "\r\n\r\n"  # of a message
 USER_EVENT = "Event: UserEvent\r\n"
 
@@ -201,6 +202,8 @@ class Connection:
         messages = messages if isinstance(messages, list) else [messages]
         if not messages[0].success and messages[0].message == "Permission denied":
             raise errors.PbxRefused(f"{name}: permission denied")
+        if not messages[0].success and messages[0].message == ENDING:
+            raise errors.PbxUnreachable(f"{name}: {ENDING}")
         return messages
 
     async def tree(self, family: str) -> list[Record]:
@@ -276,7 +279,7 @@ async def connected(
             )
     except TimeoutError as error:
         raise errors.PbxUnreachable("Asterisk did not answer in time") from error
-    except OSError as error:
+    except (OSError, UnicodeError) as error:  # UnicodeError: of a host's name that is none
         raise errors.PbxUnreachable(f"{type(error).__name__}: {error}") from error
     ready: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
     ready.set_result(made)

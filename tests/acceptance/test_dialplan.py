@@ -295,6 +295,21 @@ def test_watchdog_frees_a_call_from_a_gateway_that_hangs(asterisk: asterisk.Aste
     assert "T" not in seen
 
 
+def test_no_value_switches_the_watchdog_off(asterisk: asterisk.Asterisk) -> None:
+    """What is no time at all counts as 2 seconds; the callers of this test would wait for 9."""
+    values = {"140": "0", "141": "-1", "142": "0.0", "143": "two", "144": "2s", "145": "1,5", "146": "1.2.3"}
+    for number, value in values.items():
+        put(asterisk, number, value)
+    with ari.App(asterisk) as deaf:
+        placed = [sipp.place_async(asterisk, number, hangup_after_ms=9000) for number in values]
+        for one in placed:
+            one.wait()
+        asterisk.wait_for_no_channels()
+        assert len(deaf.calls()) == len(values)
+    seen = asterisk.database("test")
+    assert {number: seen.get(f"back/{number}") for number in values} == dict.fromkeys(values, "MISSED")
+
+
 @pytest.mark.parametrize("answer", [None, "SKIPPED,0"], ids=["watchdog", "answered"])
 def test_callers_own_timeout_goes_on_as_if_nothing_had_been(asterisk: asterisk.Asterisk, answer: str | None) -> None:
     """The moment at which it ends is the same before and after, whether the node took 2 s or 2 ms."""
@@ -321,6 +336,13 @@ def test_hangup_in_the_node_keeps_the_visit_and_the_callers_h(asterisk: asterisk
         placed = call(asterisk, "100", hangup_after_ms=300)
     assert placed.status == 487
     assert only(asterisk)[0] == "NODE"
+    assert asterisk.database("test") == {"h": "1"}
+
+
+def test_hangup_in_the_first_lines_keeps_the_visit_and_the_callers_h(asterisk: asterisk.Asterisk) -> None:
+    call(asterisk, "122")
+    node, facts = only(asterisk)
+    assert (node, facts["caller"], facts["var.X"]) == ("NODE", b"+48600100200", b"1")
     assert asterisk.database("test") == {"h": "1"}
 
 

@@ -52,9 +52,11 @@ class FakeAstDb:
     password: str = SECRET
     mute: set[str] = field(default_factory=set)
     denied: set[str] = field(default_factory=set)
+    ending: bool = False  # Asterisk is being stopped
     slice: int = 0
     instead: dict[str, bytes] = field(default_factory=dict)
     drop_after: str = ""
+    unheeded: list[dict[str, str]] = field(default_factory=list)  # actions, meanwhile
     writers: list[asyncio.StreamWriter] = field(default_factory=list)
     read: str | None = None
     deaf: bool = False
@@ -107,6 +109,9 @@ class FakeAstDb:
         error = f"Response: Error\r\n{of}Message: "
         if name in self.denied:
             return f"{error}Permission denied\r\n\r\n"
+        if self.ending:
+            self.unheeded.append(action)
+            return f"{error}Asterisk is shutting down\r\n\r\n"
         match name:
             case "Login":
                 self.logins += 1

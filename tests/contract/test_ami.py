@@ -258,6 +258,27 @@ async def test_a_refusal_is_said_once_and_tried_again(fake: FakeAstDb, logged: l
     assert fake.records == {}
 
 
+class _Last(Intake):
+    """While the first visit is being stored, somebody stops Asterisk."""
+
+    async def receive(self, visit: call.Visit) -> ports.Reply:
+        self.fake.ending |= not self.visits
+        return await super().receive(visit)
+
+
+@pytest.mark.usefixtures("impatient")
+async def test_an_asterisk_that_is_being_stopped_is_away(fake: FakeAstDb, logged: list[Any]) -> None:
+    """No right is missing, and nothing is wrong with its records: they are deleted as soon as it is back."""
+    fake.records = {f"v-{number}": record(f"v-{number}") for number in range(3)}
+    async with running(fake, _Last(fake)) as drain:
+        await doors.until(lambda: {"DBDel", "Login"} <= {action["Action"] for action in fake.unheeded})
+        assert drain.state is ami.State.CONNECTING
+        assert (drain.left, len(fake.records)) == (0, 3)
+        fake.ending = False
+        await doors.until(lambda: not fake.records)
+    assert doors.events(logged, "refuses us") == doors.events(logged, "cannot be used") == []
+
+
 @pytest.mark.usefixtures("impatient")
 async def test_endless_input_ends_the_connection(fake: FakeAstDb, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ami_client, "LARGEST_MESSAGE", 100_000)
@@ -321,6 +342,20 @@ async def test_nobody_listens_there(fake: FakeAstDb, logged: list[Any]) -> None:
     async with running(fake, Intake(fake), port=1) as drain:
         await doors.until(lambda: doors.events(logged, "cannot be reached"))
         assert drain.state is ami.State.CONNECTING
+
+
+@pytest.mark.usefixtures("impatient")
+@pytest.mark.parametrize("host", ["pbx..example", f"{'x' * 64}.example"])
+async def test_a_name_that_cannot_be_looked_up(host: str, logged: list[Any]) -> None:
+    """What the look-up raises is no OSError; a configuration does not let it pass, and here it ends nothing."""
+    unfit = Ami(username="gw", secret=pydantic.SecretStr(SECRET)).model_copy(update={"host": host})
+    drain = ami.AmiDrain("pbx1", unfit, Intake(FakeAstDb()).receive, clock=lambda: NOW)
+    task = asyncio.create_task(drain.run())
+    await doors.until(lambda: task.done() or doors.events(logged, "cannot be reached"))
+    assert drain.state is ami.State.CONNECTING
+    task.cancel()
+    await asyncio.wait({task})
+    assert task.cancelled()
 
 
 @pytest.mark.parametrize("evil", ["x\r\nAction: Originate", "x\ny", "x\0"])
