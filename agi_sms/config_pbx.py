@@ -5,6 +5,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from agi_sms.asterisk import settings as pbx_settings
 from agi_sms.config_book import Book
 from agi_sms.config_mistakes import Mistakes, Spot
 from agi_sms.config_settings import Agi, Pbx, Settings
@@ -35,6 +36,7 @@ def check(book: Book) -> None:
             what = "says of no PBX where its FastAGI comes from: give each one pbx.NAME.addresses"
             book.mistakes.add(book.spot.at("agi"), what)
         _overlapping(book)
+        _listening(book, settings.agi)
         _reached(book, settings.agi)
     else:
         for name, pbx in settings.pbx.items():
@@ -82,6 +84,14 @@ def _overlapping(book: Book) -> None:
                 what = f"{network} overlaps with {other} of pbx {of}: an address must tell which PBX a call comes from"
                 book.mistakes.add(spot, what)
         seen.append((network, name))
+
+
+def _listening(book: Book, agi: Agi) -> None:
+    """Whether it can listen there at all."""
+    try:
+        pbx_settings.host(agi.host)
+    except ValueError as error:
+        book.mistakes.add(book.spot.at("agi", "listen"), f"{agi.host} {error}")
 
 
 def _reached(book: Book, agi: Agi) -> None:

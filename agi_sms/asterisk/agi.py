@@ -21,14 +21,14 @@ from agi_sms.asterisk import agi_header, agi_request, arguments, visiting
 LAST_WAIT = 2.0  # seconds that calls in hand get when the gateway stops
 REASONS = {
     "stranger": "it comes from an address that is no PBX's, see pbx.NAME.addresses",
-    "crowded": "more connections than agi.connections; the one that had said nothing for longest gave way",
+    "crowded": "more connections than agi.connections; of the address with most, the oldest without a visit gave way",
     "full": "more connections than agi.connections, and calls in all of them",
     "slow": "it did not say within agi.timeout what it wants",
     "closed": "it was closed before it said anything",
     "cut_off": "it was closed before it had said what it wants",
     "too_long": "what it says has no end",
     "no_header": "what it says is not FastAGI",
-    "unanswered": "a command got no answer within agi.timeout",
+    "unanswered": "its commands got no answers within agi.timeout",
     "refused": "a command was refused",
 }
 PRESENTATION = "${CALLERID(num-pres)}"
@@ -40,7 +40,7 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """Connections at once, and how many seconds each has to say what it wants, and again to answer each command."""
+    """Connections at once, and how many seconds each has to say what it wants, and again to answer commands."""
 
     connections: int
     timeout: float
@@ -149,8 +149,9 @@ class AgiEntry:
             self._server = await asyncio.start_server(
                 self._admit, host, port, limit=agi_request.LARGEST, backlog=max(100, self._limits.connections)
             )
-        except OSError as error:
-            why = os.strerror(error.errno) if error.errno is not None and error.errno > 0 else error
+        except (OSError, UnicodeError) as error:  # UnicodeError: of a host's name that is none
+            number = getattr(error, "errno", None) or 0
+            why = os.strerror(number) if number > 0 else error
             raise errors.AgiSmsError(f"agi.listen: {host}:{port} cannot be listened on ({why})") from error
         log.info("FastAGI listens", address=f"{host}:{self.port}")
 

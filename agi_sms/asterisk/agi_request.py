@@ -69,6 +69,7 @@ class Request(fast_agi.Request):  # type: ignore[misc]
         self.rest: list[str] = []  # lines that came before the first reply: of a header with an empty line in it
         self._room = LARGEST  # for them
         self._patience = patience
+        self._until: float | None = None
         self._in_step = False
 
     async def get(self, *expressions: str) -> Sequence[str]:
@@ -85,8 +86,10 @@ class Request(fast_agi.Request):  # type: ignore[misc]
         await self._command(f'SET VARIABLE {name} "{value}"')
 
     async def _command(self, command: str) -> dict[str, Any]:
+        if self._until is None:  # one time for all answers, or a peer that is slow each time keeps its place
+            self._until = asyncio.get_running_loop().time() + self._patience
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout_at(self._until):
                 reply: dict[str, Any] = await self.send_command(command)
         except TimeoutError:
             raise Dropped("unanswered") from None

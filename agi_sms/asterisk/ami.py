@@ -98,7 +98,9 @@ class AmiDrain:
         self._log = log.bind(pbx=pbx)
         self._wake = wake or asyncio.Event()
         self._told = asyncio.Event()  # by an event of the dialplan
-        self._events = user_events.UserEvents(pbx, self._hand_over, clock=clock, ours=ours, look=self._told.set)
+        self._events = user_events.UserEvents(
+            pbx, self._hand_over, clock=clock, ours=ours, look=self._told.set, bare=settings.bare_events
+        )
         self._hearing = hearing.Hearing(settings.username, self._log, heard=lambda: self._events.heard)
         self._carried: list[ami_client.Record] = []  # read on a connection that could not be kept
         self._left: dict[ami_client.Record, float] = {}  # what could not be used, and when to try again
@@ -262,7 +264,7 @@ class AmiDrain:
     def _read(self, record: ami_client.Record) -> call.Visit | None:
         """The visit that a record tells of, None where it cannot be read."""
         try:
-            given = arguments.parse(arguments.split(record.value))
+            given = arguments.parse(arguments.split(record.value), record=True)
             # Nobody knows how old a record without a time is; as old as can be, its messages expire visibly.
             given = given if given.at is not None else replace(given, at=datetime.fromtimestamp(0, UTC))
             return arguments.visit(

@@ -102,7 +102,9 @@ class _Protocol(ami_protocol.AMIProtocol):  # type: ignore[misc]
             metrics.fault("ami_message")
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self.factory is not None:
+        # Of an event that says so, panoramisk makes an end too. A caller's number can look like one; an Asterisk that
+        # shuts down closes the connection.
+        if self.factory is not None and not isinstance(exc, panoramisk.message.Message):
             super().connection_lost(exc)
 
 
@@ -242,13 +244,20 @@ async def _records(events: list[Any]) -> list[Record]:
     return found
 
 
-def _headers(text: str) -> dict[str, str]:
-    """Of a header that comes twice, in whatever case, the first counts: Asterisk's own come before the dialplan's."""
-    found: dict[str, str] = {}
+class Headers(dict[str, str]):
+    """The headers of an event; of one that comes twice, in whatever case, the first. `names`: all, as they came."""
+
+    names: tuple[str, ...] = ()
+
+
+def _headers(text: str) -> Headers:
+    found, names = Headers(), []
     for line in text.split("\r\n"):
         key, colon, value = line.partition(":")
         if colon:
-            found.setdefault(key.strip().lower(), value.strip())
+            names.append(key.strip().lower())
+            found.setdefault(names[-1], value.strip())
+    found.names = tuple(names)
     return found
 
 

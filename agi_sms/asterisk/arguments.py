@@ -13,8 +13,11 @@ name and the values are percent-encoded (`${URIENCODE(...)}`), `+` stands for it
 | `trunk` `channel` `linkedid` | facts about the channel |
 | `recipients` `sender` `delay` | wishes, which the node may or may not grant |
 | `var.NAME` | a variable for the template |
-| `at` | when it happened, in seconds since 1970; only in AstDB records |
-| `way` | `event`: written into AstDB on purpose, nobody missed the visit; only there |
+
+A record in AstDB, which the subroutine writes, has two more, and nobody else has them:
+
+| `at` | when it happened, in seconds since 1970 |
+| `way` | `event`: written on purpose, nobody missed the visit |
 
 Facts come from strangers, so none of them can refuse a visit: they are cut to length and cleaned. The rest is
 the dialplan's own writing, where a mistake is named instead of guessed at.
@@ -23,7 +26,7 @@ the dialplan's own writing, where a mistake is named instead of guessed at.
 import hashlib
 import re
 import urllib.parse
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -42,13 +45,17 @@ FACTS = {
     "channel": 160,
 }
 WISHES = {"call": 256, "recipients": 4096, "sender": 64, "delay": 64}
-KEYS = (*FACTS, *WISHES, "visit", "at", "back", "way")
+KEYS = (*FACTS, *WISHES, "visit", "back")
+RECORD_KEYS = ("at", "way")  # of a record in AstDB, besides
 MOST_VARIABLES = 64
 LONGEST_VALUE = 4096
 LONGEST_NODE = 128
 STASIS_ARGUMENTS = 129  # app_stasis.c: the app's name and MAX_ARGS more; the last one keeps what is left over
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_SWALLOWED = re.compile(
+    rf",(?=\s*(?:,|$|(?:{'|'.join((*KEYS, *RECORD_KEYS))}|var\.[A-Za-z_][A-Za-z0-9_]{{0,63}})\s*=))"
+)
 _VISIT = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _AT = re.compile(r"[0-9]{1,11}(\.[0-9]{1,9})?")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -97,17 +104,29 @@ class Facts:
 split = app_arguments.split  # by which all that comes from the dialplan is taken apart
 
 
-def parse(args: Sequence[str]) -> Arguments:
-    """Read the arguments behind the application's name; errors.ArgumentError names the one at fault."""
-    node = urllib.parse.unquote(args[0].strip(), errors="replace") if args else ""
+def _apart(args: Sequence[str]) -> Iterator[str]:
+    """The arguments, also where Asterisk took a bracket for the beginning of one that goes on to the next bracket.
+
+    URIENCODE leaves `(` as it is, so a caller named `Bob (` would swallow everything behind his name.
+    """
+    for argument in args:
+        yield from _SWALLOWED.split(argument) if "(" in argument else (argument,)
+
+
+def parse(args: Sequence[str], *, record: bool = False) -> Arguments:
+    """Read the arguments behind the application's name, or a `record`'s; errors.ArgumentError names the one at fault.
+
+    Blanks around the node's name do not count, those that the subroutine has encoded with it neither.
+    """
+    known = (*KEYS, *RECORD_KEYS) if record else KEYS
+    node = urllib.parse.unquote(args[0], errors="replace").strip() if args else ""
     if not node:
         raise errors.ArgumentError("the first argument, the node's name, is missing")
     if "=" in node or len(node) > LONGEST_NODE or _CONTROL.search(node):
         raise errors.ArgumentError(f"the first argument is not a node's name: {_show(node)}")
     given: dict[str, str] = {}
     variables: dict[str, str] = {}
-    for raw in args[1:]:
-        argument = raw.strip()
+    for argument in map(str.strip, _apart(args[1:])):
         if not argument:
             continue
         key, equals, value = argument.partition("=")
@@ -123,11 +142,11 @@ def parse(args: Sequence[str]) -> Arguments:
                 raise errors.ArgumentError(f"{_show(key)} is one variable more than {MOST_VARIABLES}")
         elif key in FACTS:
             _keep(given, key, value.replace("\0", "\ufffd")[: FACTS[key]], key=key, longest=LONGEST_VALUE)
-        elif key in KEYS:
+        elif key in known:
             _keep(given, key, value, key=key, longest=WISHES.get(key, 64))
         else:
-            known = ", ".join(KEYS)
-            raise errors.ArgumentError(f"unknown argument {_show(key)}; known are {known} and var.NAME")
+            what = f"unknown argument {_show(key)}{', which only a record in AstDB has' * (key in RECORD_KEYS)}"
+            raise errors.ArgumentError(f"{what}; known are {', '.join(known)} and var.NAME")
     visit_id = given.pop("visit", "") or None
     if visit_id is not None and not _VISIT.fullmatch(visit_id):
         raise errors.ArgumentError(f"visit is neither a UUID nor the like: {_show(visit_id)}")

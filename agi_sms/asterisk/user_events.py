@@ -3,13 +3,17 @@
 `UserEvent(AgiSms,"AgiSmsLook: VISIT")` only says "look": the record was written before. It may be lost, the next look
 finds the record. `UserEvent(AgiSms,"AgiSms: NODE,key=value,...")` is all that there is of a visit: Asterisk sends it
 once, to whoever listens at that moment. The facts about the channel are Asterisk's own headers.
+
+Asterisk escapes nothing in the numbers among these [22.10.1, 16.28], and SIP lets a caller put line breaks into his: he
+can add headers, or begin an event of his own. So events that are visits are taken only where the configuration says so,
+and only with each of Asterisk's own headers once, in its order. What is forged in front of the genuine ones repeats
+them, and what is whole is longer than a number can be over SIP (79 bytes). That one says "look" harms nobody.
 """
 
 import asyncio
 import contextlib
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -26,6 +30,13 @@ MOST_WAITING = 1_000  # visits that are read and not stored yet
 AT_ONCE = 10  # visits being stored, so that they share a commit
 LAST_WAIT = 2.0  # seconds that visits in hand get when the gateway stops
 
+_OFF = "an event of the dialplan is a visit, and such are not taken: its call gets no SMS"
+_OWN = (
+    *("event", "privilege", "channel", "channelstate", "channelstatedesc", "calleridnum", "calleridname"),
+    *("connectedlinenum", "connectedlinename", "language", "accountcode", "context", "exten", "priority"),
+    *("uniqueid", "linkedid", "userevent"),
+)
+
 log = structlog.get_logger(__name__)
 
 
@@ -40,14 +51,16 @@ class UserEvents:
         clock: Callable[[], datetime],
         ours: Callable[[], bool],
         look: Callable[[], None],
+        bare: bool,
     ) -> None:
         """`hand_over` stores a visit and never raises. `ours` says whether events are for this gateway, `look` is
-        called when AstDB holds something."""
+        called when AstDB holds something. `bare`: an event by itself may be a visit."""
         self._pbx = pbx
         self._hand_over = hand_over
         self._clock = clock
         self._ours = ours
         self._look = look
+        self._bare = bare
         self._waiting: asyncio.Queue[call.Visit] = asyncio.Queue(MOST_WAITING)
         self._seldom = seldom.Seldom()
         self._in_hand = 0  # visits that wait or are being stored
@@ -75,6 +88,11 @@ class UserEvents:
             return "look"
         if VISIT not in event:
             raise errors.ArgumentError("it has neither a header AgiSms: nor AgiSmsLook:")
+        if not self._bare:
+            self._tell(_OFF, hint=f"pbx.{self._pbx}.ami: bare_events: true, or Gosub(agi-sms-event,s,1(NODE))")
+            return "refused"
+        if not _genuine(getattr(event, "names", ())):
+            raise errors.ArgumentError("its headers are not those of a channel's UserEvent, each once")
         visit = self._visit(event)
         try:
             self._waiting.put_nowait(visit)
@@ -88,16 +106,13 @@ class UserEvents:
     def _visit(self, event: Mapping[str, str]) -> call.Visit:
         """Each event is a visit of its own: Asterisk repeats none."""
         given, known = arguments.parse(arguments.split(event[VISIT])), arguments.event_facts(event)
-        visit_id = given.visit or f"event-{uuid.uuid4()}"
-        if not (given.origin or given.channel or known.uniqueid):
-            given = replace(given, origin=visit_id)  # sent over AMI, by no channel: a call of its own
         return arguments.visit(
             given,
             known,
             pbx=self._pbx,
             entry=call.Entry.AMI,
             arrived_at=self._clock(),
-            new_visit_id=visit_id,
+            new_visit_id=given.visit or f"event-{uuid.uuid4()}",
         )
 
     async def run(self) -> None:
@@ -131,3 +146,8 @@ class UserEvents:
         since = self._seldom(event)
         if since is not None:
             log.warning(event, pbx=self._pbx, **({"more_since_last": since - 1} if since > 1 else {}), **facts)
+
+
+def _genuine(names: Sequence[str]) -> bool:
+    """Whether Asterisk's own headers are all there, each once, in its order."""
+    return tuple(name for name in names if name in _OWN) == _OWN

@@ -65,6 +65,7 @@ class Gateway:
                         "port": pbx.ami_port,
                         "username": pbx.ami_user,
                         "secret": pbx.ami_secret,
+                        "bare_events": True,
                     },
                 }
             },

@@ -28,7 +28,7 @@ exten => 410,1,UserEvent(AgiSms,"AgiSms: desk")
 def test_pbx_without_ari(lab: labs.Lab) -> None:
     """AMI alone is enough for the event way, and for what was written down before."""
     ami = {key: getattr(lab.asterisk, f"ami_{key}") for key in ("host", "port", "secret")}
-    only = {"main": {"ami": {**ami, "username": lab.asterisk.ami_user}}}
+    only = {"main": {"ami": {**ami, "username": lab.asterisk.ami_user, "bare_events": True}}}
     assert flows.place(lab.asterisk, "400").call.answered
     gateway = lab.gateway(NODES, **flows.PATIENT, pbx=only).start(connected=False)
     labs.wait_activations(gateway, 1)

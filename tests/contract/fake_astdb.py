@@ -195,6 +195,7 @@ def hurry(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def settings(fake: FakeAstDb, **more: Any) -> Ami:
     given: dict[str, Any] = {"port": fake.port, "username": USER, "secret": SECRET, "timeout": "200ms"}
+    given["bare_events"] = True
     return Ami(**given | more)
 
 

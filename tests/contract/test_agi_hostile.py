@@ -176,6 +176,17 @@ async def test_a_connection_of_no_use_is_closed_counted_and_told(
     assert doors.events(logged, "a fault of agi-sms") == []
 
 
+async def test_all_answers_of_a_connection_have_one_time_together(intake: fake_agi.Intake) -> None:
+    """Or whoever is slow with each would keep a place for several times as long."""
+    async with fake_agi.running(intake, patience=1.0) as entry, fake_agi.connected(entry) as channel:
+        channel.write(fake_agi.header(script="/desk"))
+        async with asyncio.timeout(20):
+            while await channel.answer():  # noqa: ASYNC110
+                await asyncio.sleep(0.6)
+    assert len(intake.visits) == 1
+    assert "AGISMS_COUNT" not in channel.variables
+
+
 async def test_a_stranger_is_closed_before_anything_is_read(
     entry: agi.AgiEntry, intake: fake_agi.Intake, monkeypatch: pytest.MonkeyPatch
 ) -> None:

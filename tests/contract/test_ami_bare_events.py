@@ -73,18 +73,49 @@ async def test_what_a_bare_event_hands_over_wins(fake: FakeAstDb) -> None:
     assert visit.call.dialled == "7"
 
 
-async def test_events_of_no_channel_are_calls_of_their_own(fake: FakeAstDb) -> None:
-    """As AMI's own action UserEvent sends them."""
+async def test_an_event_by_itself_is_no_visit_unless_that_is_wanted(
+    fake: FakeAstDb, logged: list[Any], counted: Counted
+) -> None:
+    intake = Intake(fake)
+    async with running(fake, intake, bare_events=False) as drain:
+        await doors.until(lambda: drain.state is State.SERVING)
+        for _ in range(3):
+            fake.say("AgiSms: n")
+        looks = len(fake.done("DBGetTree"))
+        fake.say("AgiSmsLook: 1-2-3")
+        await doors.until(lambda: len(fake.done("DBGetTree")) > looks)
+    assert intake.visits == []
+    assert counted("refused") == 3
+    (line,) = doors.events(logged, "such are not taken")
+    assert line["hint"].startswith("pbx.pbx1.ami: bare_events: true")
+
+
+FORGED = [
+    "1\r\nUserEvent: AgiSms\r\nAgiSms: x",
+    "1\r\nUserEvent: AgiSms\r\nAgiSms: x\r\n",
+    "1\r\n\r\nEvent: UserEvent\r\nUserEvent: AgiSms\r\nAgiSms: x\r\n\r\n",
+    "1\r\n\r\nEvent: UserEvent\r\nPrivilege: user,all\r\nUserEvent: AgiSms\r\nAgiSms: x\r\n\r\n",
+    "1\r\n\r\nEvent: UserEvent\r\nUniqueid: 1.1\r\nLinkedid: 1.1\r\nUserEvent: AgiSms\r\nAgiSms: x",
+    "1\r\n\r\nEvent: Shutdown\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("header", ["CallerIDNum", "Exten"])
+@pytest.mark.parametrize("number", FORGED)
+async def test_a_number_with_line_breaks_invents_no_visit(fake: FakeAstDb, header: str, number: str) -> None:
+    """Asterisk writes numbers as they came: over SIP a caller can put into his whatever fits into 79 bytes."""
+    assert len(number) <= 100
     intake = Intake(fake)
     async with running(fake, intake) as drain:
         await doors.until(lambda: drain.state is State.SERVING)
-        for _ in range(2):
-            fake.write(b"Event: UserEvent\r\nPrivilege: user,all\r\nUserEvent: AgiSms\r\nAgiSms: n\r\n\r\n")
-        await doors.until(lambda: len(intake.visits) == 2)
-    first, second = intake.visits
-    assert first.call.key == f"pbx1/{first.id}"
-    assert first.call.key != second.call.key
-    assert (first.call.caller, first.call.dialled, first.call.trunk) == ("", "", "")
+        own = [f"{header}: {number}" if line.startswith(f"{header}:") else line for line in fake_astdb.CHANNEL]
+        for more in (["AgiSms: desk"], ["AgiSmsLook: 1"], []):
+            lines = ["Event: UserEvent", "Privilege: user,all", *own, *more, ""]
+            fake.write("".join(f"{line}\r\n" for line in lines).encode())
+        fake.say("AgiSms: last")
+        await doors.until(lambda: intake.visits)
+    assert [visit.node for visit in intake.visits] == ["last"]
+    assert len(fake.writers) == 1  # nor does it cut the connection
 
 
 @pytest.mark.usefixtures("impatient")
@@ -93,7 +124,8 @@ async def test_an_event_in_pieces(fake: FakeAstDb, size: int) -> None:
     intake = Intake(fake)
     async with running(fake, intake, timeout="5s") as drain:
         await doors.until(lambda: drain.state is State.SERVING)
-        whole = "Event: UserEvent\r\nUserEvent: AgiSms\r\nAgiSms: n,var.A=Zażółć€😀\r\n\r\n".encode()
+        own = ("Event: UserEvent", "Privilege: user,all", *fake_astdb.CHANNEL)
+        whole = "".join(f"{line}\r\n" for line in (*own, "AgiSms: n,var.A=Zażółć€😀", "")).encode()
         for at in range(0, len(whole), size):
             fake.write(whole[at : at + size])
             await asyncio.sleep(0)
@@ -111,6 +143,7 @@ HOSTILE = [
     ("UserEvent: AgiSms", "userevent: Other"),
     ("Uniqueid: 9.9", "uniqueid: 8.8", "CallerIDNum: +19005550100", "calleridnum: +19005550100"),
     ("result: %zz", "Result: %"),
+    ("", "Event: Shutdown"),
     ("", "Event: Shutdown", "Event: x"),
     ("", "Response: Success", "ActionID: 1", "ActionID: 2"),
     ("no colon", ": nothing", " : ", "\x00: \x00", "\ud7ff: \u2028"),
@@ -122,14 +155,19 @@ HOSTILE = [
 async def test_no_header_of_an_event_ends_the_connection_or_replaces_asterisks_own(
     fake: FakeAstDb, headers: tuple[str, ...]
 ) -> None:
-    """Whoever forgets to encode lets a caller's name make a header: of our events, and of others' too."""
+    """Whoever forgets to encode lets a caller's name make a header: of our events, and of others' too.
+
+    Where it is one of Asterisk's own, nobody knows any more what is true, and there is no visit.
+    """
+    names = {line.partition(":")[0].lower() for line in (headers if "" not in headers else ())}
     intake = Intake(fake)
     async with running(fake, intake) as drain:
         await doors.until(lambda: drain.state is State.SERVING)
         fake.say("AgiSms: first", *headers)
         fake.write("".join(f"{line}\r\n" for line in ("Event: UserEvent", "UserEvent: x", *headers, "")).encode())
         fake.say("AgiSms: last")
-        await doors.until(lambda: [visit.node for visit in intake.visits] == ["first", "last"])
+        first = ["first"] if names.isdisjoint(user_events._OWN) else []
+        await doors.until(lambda: [visit.node for visit in intake.visits] == [*first, "last"])
         drain.wake()
         await doors.until(lambda: len(fake.done("DBGetTree")) == 2)
     assert len(fake.writers) == 1
@@ -141,14 +179,22 @@ async def test_events_that_cannot_be_read_are_counted_and_told_once(
     fake: FakeAstDb, logged: list[Any], counted: Counted
 ) -> None:
     intake = Intake(fake)
-    unreadable = ["", "AgiSms:", "AgiSms: =", "AgiSms: n,x", "AgiSms: n,delay=1,delay=2", "AgiSms: n,at=never"]
+    unreadable = [
+        "",
+        "AgiSms:",
+        "AgiSms: =",
+        "AgiSms: n,x",
+        "AgiSms: n,delay=1,delay=2",
+        "AgiSms: n,at=1768478400",
+        "AgiSms: n,way=event",
+    ]
     async with running(fake, intake) as drain:
         await doors.until(lambda: drain.state is State.SERVING)
         for header in unreadable * 20:
             fake.say(header) if header else fake.say()
         fake.say("AgiSms: good")
         await doors.until(lambda: intake.visits)
-    assert counted("unreadable") == 120
+    assert counted("unreadable") == 140
     assert len(doors.events(logged, "cannot be read")) == 1
     assert len(fake.writers) == 1
 
@@ -247,23 +293,25 @@ async def test_events_are_heard_again_after_a_reconnect(fake: FakeAstDb, logged:
 
 
 async def test_events_in_hand_are_stored_before_it_stops(fake: FakeAstDb) -> None:
+    """Those that wait, too; nothing is stored before the gateway was told to stop."""
     stored: list[str] = []
-    begun = asyncio.Event()
+    go_on = asyncio.Event()
 
     async def slow(visit: call.Visit) -> ports.Reply:
-        begun.set()
-        await asyncio.sleep(0.05)
+        await go_on.wait()
         stored.append(visit.node)
         return fake_astdb.SCHEDULED
 
     drain = ami.AmiDrain("pbx1", fake_astdb.settings(fake), slow, clock=lambda: NOW)
     task = asyncio.create_task(drain.run())
     await doors.until(lambda: drain.state is State.SERVING)
-    for _ in range(25):
+    for _ in range(user_events.AT_ONCE + 15):
         fake.say("AgiSms: n")
-    await begun.wait()
     await doors.until(lambda: drain._events._waiting.qsize() == 15)
     task.cancel()
+    await doors.until(fake.writers[-1].is_closing)
+    assert not task.done()
+    go_on.set()
     await asyncio.wait({task})
     assert stored == ["n"] * 25
 
@@ -296,7 +344,7 @@ def listening() -> user_events.UserEvents:
     async def nobody(visit: call.Visit) -> ports.Reply:
         raise AssertionError(visit)
 
-    return user_events.UserEvents("pbx1", nobody, clock=lambda: NOW, ours=lambda: True, look=lambda: None)
+    return user_events.UserEvents("pbx1", nobody, clock=lambda: NOW, ours=lambda: True, look=lambda: None, bare=True)
 
 
 NAMES = st.sampled_from(

@@ -139,10 +139,11 @@ async def test_ipv6_and_several_pbxs(intake: fake_agi.Intake) -> None:
     [
         (["bogus=1"], fake_agi.SCHEDULED, "INVALID,0"),
         (["caller"], fake_agi.SCHEDULED, "INVALID,0"),
+        (["at=5"], fake_agi.SCHEDULED, "INVALID,0"),
         ([], INVALID, "INVALID,0"),
         ([], RuntimeError("a bug"), "ERROR,0"),
     ],
-    ids=["argument", "no value", "no such node", "a bug"],
+    ids=["argument", "no value", "record's", "no such node", "a bug"],
 )
 async def test_whatever_is_wrong_the_call_goes_on(
     entry: agi.AgiEntry,
@@ -364,6 +365,20 @@ async def test_a_port_that_is_taken_is_said_in_words(entry: agi.AgiEntry, intake
     with pytest.raises(errors.AgiSmsError, match=rf"agi\.listen: 127\.0\.0\.1:{entry.port} cannot .*in use"):
         await other.open("127.0.0.1", entry.port)
     await other.close()
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'x' * 64}.example"])
+async def test_an_address_that_cannot_be_looked_up_is_said_in_words(intake: fake_agi.Intake, host: str) -> None:
+    """A configuration does not let it pass."""
+    entry = agi.AgiEntry(
+        intake.receive,
+        limits=agi.Limits(connections=1, timeout=1),
+        pbx_at=fake_agi.only_loopback,
+        clock=lambda: fake_agi.NOW,
+    )
+    with pytest.raises(errors.AgiSmsError, match=rf"agi\.listen: {host}:4573 cannot be listened on \(.+\)"):
+        await entry.open(host, 4573)
+    await entry.close()
 
 
 async def test_calls_in_hand_go_on_when_the_gateway_stops(intake: fake_agi.Intake) -> None:

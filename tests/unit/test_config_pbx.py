@@ -176,6 +176,42 @@ def test_mistakes(load: Load, agi: str, pbxs: list[str], said: list[str]) -> Non
     assert refused(load, agi, *pbxs) == said
 
 
+LONG = "x" * 64
+
+
+@pytest.mark.parametrize(
+    ("pbx", "said"),
+    [
+        ("ami: {username: gw, secret: x, host: pbx..example}", "ami.host: is no host's name"),
+        (f"ami: {{username: gw, secret: x, host: {LONG}.example}}", "ami.host: is no host's name"),
+        ('ami: {username: gw, secret: x, host: ""}', "ami.host: must be a host alone"),
+        ('ami: {username: gw, secret: x, host: "pbx example"}', "ami.host: must be a host alone"),
+        ("ami: {username: gw, secret: x, host: 192.0.2.7:5038}", "ami.host: must be a host alone"),
+        ("ami: {username: gw, secret: x, host: 192.0.2.0/24}", "ami.host: must be a host alone"),
+        ('ari: {url: "http://pbx..example:8088", username: gw, password: x}', "ari.url: is no host's name"),
+        (f'ari: {{url: "http://{LONG}.example:8088", username: gw, password: x}}', "ari.url: is no host's name"),
+    ],
+)
+def test_hosts_that_cannot_be_looked_up(load: Load, pbx: str, said: str) -> None:
+    (mistake,) = refused(load, None, pbx)
+    assert mistake.startswith(f"pbx.a.{said}")
+
+
+@pytest.mark.parametrize(
+    "host", ["pbx.example", "pbx.example.", "pbx_1", "żółw.example", "192.0.2.7", '"[::1]"', '"::1"']
+)
+def test_hosts_that_can(load: Load, host: str) -> None:
+    ami = load(None, f"ami: {{username: gw, secret: x, host: {host}}}").settings.pbx["a"].ami
+    assert ami is not None
+    assert ami.host == host.strip('"[]')
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{LONG}.example", "a/b"])
+def test_where_nobody_can_listen(load: Load, host: str) -> None:
+    (mistake,) = refused(load, f'{{listen: "{host}:4573"}}', AMI)
+    assert mistake.startswith(f"agi.listen: {host} {'must be' if '/' in host else 'is no'} ")
+
+
 EVERYWHERE = '{listen: "0.0.0.0:4573"}'
 
 
