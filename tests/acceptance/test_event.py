@@ -166,8 +166,9 @@ def test_names_that_are_headers(asterisk: Asterisk, gateway: Gateway, name: byte
     flows.put(asterisk, "name", base64.b64encode(name).decode())
     before = len(labs.activations(gateway))
     assert flows.place(asterisk, "412").call.answered
-    if b"AgiSmsLook" in name:
-        by_call(asterisk, gateway, "411", 1)  # it made its own event one that says nothing but "look"
+    if re.search(rb"event:|uniqueid:", name, re.IGNORECASE):  # nobody knows any more what in it is Asterisk's own
+        by_call(asterisk, gateway, "411", 1)
+        assert len(labs.activations(gateway)) == before + 1
         return
     (row,) = labs.wait_activations(gateway, before + 1)[before:]
     assert re.fullmatch(r"\d{10}\.\d+", row["call_id"])
@@ -186,7 +187,7 @@ def test_a_bare_event_that_is_not_utf8_costs_the_call(asterisk: Asterisk, gatewa
 def test_events_that_cannot_be_used(asterisk: Asterisk, gateway: Gateway) -> None:
     rows = by_call(asterisk, gateway, "413", 1)
     assert flows.to(rows) == [(DESK, "accepted", None)]
-    assert len(gateway.events("an event of the dialplan cannot be read, its call gets no SMS")) == 1
+    assert gateway.events("an event of the dialplan cannot be read, its call gets no SMS")
     assert gateway.events("call goes on without SMS: no such node")
 
 
@@ -213,14 +214,14 @@ def test_hangup_at_any_moment(asterisk: Asterisk, gateway: Gateway) -> None:
     assert set(ended.values()) <= {"1"}
     wait_for("the records are taken", lambda: not labs.missed(asterisk), deadline=45)
     stored = [row["call_id"] for row in labs.activations(gateway)[before:]]
-    assert len(stored) == len(set(stored))
+    assert 0 < len(stored) == len(set(stored))
     assert set(flows.seen(asterisk)) <= set(stored) <= set(ended)
 
 
 def test_time_outs_at_any_moment(asterisk: Asterisk, gateway: Gateway) -> None:
     """The caller's own absolute time-out ends in the subroutine: the call goes to its own T all the same, once."""
     before = len(labs.activations(gateway))
-    numbers = [f"43{n}" for n in range(1, 7)]
+    numbers = [f"43{n}" for n in range(1, 10)]
     calls = [sipp.place_async(asterisk, number, calls=5, rate=20, hold=5.0) for number in numbers]
     for under_way in calls:
         assert len(under_way.wait().calls) == 5
@@ -233,5 +234,5 @@ def test_time_outs_at_any_moment(asterisk: Asterisk, gateway: Gateway) -> None:
     wait_for("the records are taken", lambda: not labs.missed(asterisk), deadline=45)
     stored = [row["call_id"] for row in labs.activations(gateway)[before:]]
     print(f"{len(stored)} of {len(ended)} got as far as the record")
-    assert len(stored) == len(set(stored))
+    assert 0 < len(stored) == len(set(stored))
     assert {call for call, told in flows.seen(asterisk).items() if told == ["RECORDED"]} <= set(stored)
