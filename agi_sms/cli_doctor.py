@@ -15,7 +15,6 @@ from agi_sms.cli_shared import MISTAKES, config_option
 
 if TYPE_CHECKING:
     from agi_sms import config as configuration
-    from agi_sms import dialplan
     from agi_sms import doctor_facts as facts
 
 _AFTER = 1.0  # seconds, until it is told who has not answered yet
@@ -69,7 +68,7 @@ def doctor(config_file: Path, as_json: bool, pbx: str | None, saved: TextIO | No
     """Ask Asterisk, this machine and the providers: what is right, what is not, and what mends it.
 
     The first thing to run when no SMS came. It works while the gateway runs and while it does not, takes at most 10
-    seconds, and changes nothing: no call is made, no message sent, nothing registered or written.
+    seconds, and leaves nothing behind: no call is made, no message sent, nothing registered, no row written.
 
     \b
       ✓ right   ! works, but not as it should   ✗ wrong   ? cannot be told, and what would let it
@@ -117,7 +116,7 @@ async def _examined(
     asked = {name: one for name, one in known.items() if pbx in (None, name)}
     if saved is not None and len(asked) != 1:
         raise click.UsageError("--from is of one PBX: say which with --pbx")
-    plans = {name: _saved(saved) for name in asked} if saved is not None else {}
+    plans = {name: cli_shared.saved_dialplan(saved) for name in asked} if saved is not None else {}
     pending: frozenset[str] = frozenset()
 
     def tell(left: frozenset[str]) -> None:
@@ -130,15 +129,6 @@ async def _examined(
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-
-
-def _saved(file: TextIO) -> "dialplan.Dialplan":
-    from agi_sms import dialplan
-
-    try:
-        return dialplan.parse_show(file.read())
-    except (dialplan.Unreadable, OSError) as error:
-        cli_shared.fail(f"{file.name}: {error}", MISTAKES)
 
 
 async def _progress(pending: Callable[[], frozenset[str]]) -> None:

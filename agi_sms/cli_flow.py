@@ -1,7 +1,6 @@
 """The command that draws the way of a call through its SMS nodes."""
 
 import contextlib
-import os
 from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TextIO
@@ -28,14 +27,10 @@ def register(main: click.Group) -> None:
     main.add_command(flow)
 
 
-def _path(ctx: click.Context) -> Path:
-    return Path(ctx.params.get("config_file") or os.environ.get("AGI_SMS_CONFIG") or cli_shared.DEFAULT_CONFIG)
-
-
 def complete_pbxs(ctx: click.Context, _: click.Parameter, typed: str) -> list[shell_completion.CompletionItem]:
     """Tab completion of the PBXs' names; silent where the config cannot be read."""
     with contextlib.suppress(errors.AgiSmsError, OSError):
-        names = cli_shared.read(_path(ctx)).settings.pbx
+        names = cli_shared.read(cli_shared.config_path(ctx)).settings.pbx
         return [shell_completion.CompletionItem(name) for name in names if name.startswith(typed)]
     return []
 
@@ -53,7 +48,7 @@ def complete_contexts(ctx: click.Context, _: click.Parameter, typed: str) -> lis
             with click.open_file(str(getattr(saved, "name", saved)), encoding="utf-8", errors="replace") as file:
                 plan = dialplan.parse_show(file.read())
         else:
-            known = cli_shared.read(_path(ctx)).settings.pbx
+            known = cli_shared.read(cli_shared.config_path(ctx)).settings.pbx
             wanted = ctx.params.get("pbx")
             ami = next((one.ami for name, one in known.items() if one.ami and wanted in (None, name)), None)
             if ami is None:
@@ -110,7 +105,7 @@ def flow(
 
     loaded = cli_shared.load(config_file)
     name, ami = _pbx(loaded, pbx)
-    plan = _saved(saved) if saved is not None else _asked(loaded, name, ami)
+    plan = cli_shared.saved_dialplan(saved) if saved is not None else _asked(loaded, name, ami)
     if plan.cut:
         click.echo(
             "warning: the dialplan was not told whole, something may be missing (manager.conf: writetimeout = 5000)",
@@ -148,15 +143,6 @@ def _pbx(loaded: "configuration.Config", wanted: str | None) -> "tuple[str, Ami 
         cli_shared.fail(f"no pbx {wanted!r}; there are: {', '.join(sorted(known)) or 'none'}", MISTAKES)
     name = wanted or next((name for name, one in known.items() if one.ami), next(iter(known), ""))
     return name, known[name].ami if name else None
-
-
-def _saved(file: TextIO) -> "dialplan.Dialplan":
-    from agi_sms import dialplan
-
-    try:
-        return dialplan.parse_show(file.read())
-    except (dialplan.Unreadable, OSError) as error:
-        cli_shared.fail(f"{file.name}: {error}", NOT_DONE)
 
 
 def _asked(loaded: "configuration.Config", name: str, ami: "Ami | None") -> "dialplan.Dialplan":

@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from datetime import UTC, datetime, time, tzinfo
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import click
 from click import shell_completion
@@ -18,6 +18,7 @@ from agi_sms import durations, errors, message, plain, ports, text
 
 if TYPE_CHECKING:
     from agi_sms import config as configuration
+    from agi_sms import dialplan
     from agi_sms.outbox import sqlite
 
 DONE, NOT_DONE, MISTAKES, UNUSABLE = 0, 1, 2, 3
@@ -125,6 +126,16 @@ def known_nodes(config_file: Path) -> frozenset[str]:
     with contextlib.suppress(errors.ConfigError):
         return frozenset(read(config_file).nodes)
     return frozenset()
+
+
+def saved_dialplan(file: TextIO) -> "dialplan.Dialplan":
+    """What `dialplan show` printed into a file; one that is none ends the command."""
+    from agi_sms import dialplan
+
+    try:
+        return dialplan.parse_show(file.read())
+    except (dialplan.Unreadable, OSError) as error:
+        fail(f"{file.name}: {error}", MISTAKES)
 
 
 def fail(told: str, code: int) -> NoReturn:

@@ -2,7 +2,6 @@
 
 import difflib
 import hashlib
-import ipaddress
 import json
 import urllib.parse
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from datetime import timedelta
 
 import pydantic
 
-from agi_sms import config_book, durations, errors, node, text
+from agi_sms import config_book, durations, errors, loopback, node, text
 from agi_sms.config_mistakes import Spot
 from agi_sms.config_settings import Content
 from agi_sms.config_words import nearest
@@ -146,11 +145,7 @@ def _in_the_open(url: str) -> bool:
     parts = urllib.parse.urlsplit(url)
     if parts.scheme.lower() != "http":
         return False
-    host = (parts.hostname or "").rstrip(".")
-    try:
-        return not ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host != "localhost" and not host.endswith(".localhost")
+    return not loopback.near(parts.hostname or "")
 
 
 def _canon(wanted: Content, source: str) -> str:

@@ -5,7 +5,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from agi_sms.asterisk import settings as pbx_settings
+from agi_sms import loopback
 from agi_sms.config_book import Book
 from agi_sms.config_mistakes import Mistakes, Spot
 from agi_sms.config_settings import Agi, Pbx, Settings
@@ -36,7 +36,6 @@ def check(book: Book) -> None:
             what = "says of no PBX where its FastAGI comes from: give each one pbx.NAME.addresses"
             book.mistakes.add(book.spot.at("agi"), what)
         _overlapping(book)
-        _listening(book, settings.agi)
         _reached(book, settings.agi)
     else:
         for name, pbx in settings.pbx.items():
@@ -86,21 +85,13 @@ def _overlapping(book: Book) -> None:
         seen.append((network, name))
 
 
-def _listening(book: Book, agi: Agi) -> None:
-    """Whether it can listen there at all."""
-    try:
-        pbx_settings.host(agi.host)
-    except ValueError as error:
-        book.mistakes.add(book.spot.at("agi", "listen"), f"{agi.host} {error}")
-
-
 def _reached(book: Book, agi: Agi) -> None:
     """Whether those who are served can get through to where it listens."""
     served = addresses(book.settings)
     if not served:
         return
     local = [network for network in served if any(_within(network, loopback) for loopback in LOOPBACK)]
-    if not _is_loopback(agi.host):
+    if not loopback.near(agi.host):
         if len(local) == len(served):
             what = f"{agi.listen} can be reached from elsewhere, and only calls of this machine are served"
             book.warnings.add(book.spot.at("agi", "listen"), f"{what}: give pbx.NAME.addresses, or listen on 127.0.0.1")
@@ -108,13 +99,6 @@ def _reached(book: Book, agi: Agi) -> None:
     for name in sorted({served[network] for network in served if network not in local}):
         what = f"nobody but this machine can reach {agi.listen}: listen where these get through (agi.listen)"
         book.warnings.add(book.spot.at("pbx", name, "addresses"), what)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def _within(network: Network, other: Network) -> bool:

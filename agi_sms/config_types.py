@@ -12,6 +12,7 @@ import pydantic
 from pydantic_core import PydanticKnownError
 
 from agi_sms import durations, node, numbers
+from agi_sms.asterisk import settings as pbx_settings
 from agi_sms.config_words import nearest
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -94,6 +95,7 @@ def _listen(value: str) -> str:
     odd = any(character.isspace() or not character.isprintable() for character in host)
     if not colon or not host or odd or not re.fullmatch(r"[0-9]{1,5}", port) or int(port) > 65535:
         raise ValueError("must be an address and a port, like 127.0.0.1:9464 or [::1]:9464")
+    pbx_settings.host(host.strip("[]"))
     return value
 
 

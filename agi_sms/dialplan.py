@@ -6,7 +6,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from agi_sms import dialplan_calls, dialplan_listing
+from agi_sms import dialplan_calls, dialplan_listing, loopback
 from agi_sms.dialplan_listing import Context, Dialplan, Extension, Priority, Unreadable, parse_events, parse_show
 
 __all__ = [
@@ -36,14 +36,16 @@ _FASTAGI = frozenset({"agi", "fastagi"})
 class Doors:
     """By which ways the configuration lets the gateway hear of one PBX's calls.
 
-    `pbx` is its name, `app` the gateway's Stasis application, `ari` and `ami` whether the PBX has them; `agi_port` is
-    where FastAGI listens, None where it does not; `nodes` tell our AGI() from those of other programs.
+    `pbx` is its name, `app` the gateway's Stasis application, `ari` and `ami` whether the PBX has them, `bare_events`
+    whether an event alone is a visit; `agi_port` is where FastAGI listens, None where it does not; `nodes` tell our
+    AGI() from those of other programs.
     """
 
     pbx: str = ""
     app: str = "agi-sms"
     ari: bool = True
     ami: bool = True
+    bare_events: bool = True
     agi_port: int | None = dialplan_calls.AGI_PORT
     nodes: Collection[str] = ()
 
@@ -165,7 +167,7 @@ def perhaps(application: str, data: str, doors: Doors) -> Entered | None:
     if bare is None or bare.way != "fastagi" or doors.agi_port is not None or of_bare(application, data, doors):
         return None
     host = bare.address.removesuffix(f":{dialplan_calls.AGI_PORT}")
-    if dialplan_calls.port_of(bare.address) != dialplan_calls.AGI_PORT or not dialplan_calls.near(host):
+    if dialplan_calls.port_of(bare.address) != dialplan_calls.AGI_PORT or not loopback.near(host):
         return None
     return _entered(bare)
 
@@ -185,6 +187,8 @@ def closed(one: "Entered | NodeCall", plan: Dialplan, doors: Doors) -> str:
         return f"the gateway listens at port {doors.agi_port}"
     if way in ("event", "userevent") and not doors.ami:
         return f"pbx {doors.pbx} has no ami"
+    if way == "userevent" and not doors.bare_events:
+        return f"pbx {doors.pbx} does not take bare events"
     return ""
 
 
@@ -201,9 +205,9 @@ def entering(way: str) -> tuple[str, ...]:
 def of_subroutine(one: dialplan_calls.Subroutine) -> Entered | None:
     """The node that a subroutine of ours is given; None where it is another one."""
     at = one.target
-    if at.context not in OURS or at.exten != "s":
+    if at.context not in OURS or (at.exten, at.priority) != ("s", "1"):
         return None
-    first = at.arguments[0] if at.arguments else ""
+    first = at.arguments[0].strip() if at.arguments else ""
     return Entered(
         node=None if dialplan_calls.computed(first) else first,
         expression=first,

@@ -5,7 +5,6 @@ and cannot be told. Everything else is split as Asterisk does, with its oddities
 quotes, and the `gosub` of a queue is separated by commas and nothing else (tried with 22.10.1).
 """
 
-import ipaddress
 import re
 import urllib.parse
 from collections.abc import Iterator
@@ -16,6 +15,8 @@ from agi_sms import app_arguments
 _HANDLERS = frozenset({"channel(hangup_handler_push)", "channel(hangup_handler_wipe)"})
 _OPTIONS = {"dial": 2, "retrydial": 5, "queue": 1, "page": 1, "followme": 1}  # where each has its options
 _LEGS = {"b": "b", "B": "B"}
+MACROS = frozenset({"macro", "macroexclusive"})  # until Asterisk 20
+_TRANSFERS = {"dial": "GF", "retrydial": "GF", "queue": "F"}
 _QUEUE_GOSUB = (6, 7)  # until Asterisk 20 the seventh argument was a macro
 _URL = re.compile(r"h?agi://([^/?]*)/?([^?]*)\??(.*)", re.DOTALL)
 _CHOICES = frozenset({"gotoif", "gotoiftime", "gosubif"})
@@ -25,7 +26,6 @@ _BARE = frozenset({"stasis", "userevent"})
 _HEADER = re.compile(r"\s*AgiSms\s*:\s*(.*)", re.IGNORECASE | re.DOTALL)
 _OPENING = re.compile(r"\$[{\[]")
 _BRACKETS = {"{": re.compile("[{}]"), "[": re.compile(r"[\[\]]")}
-_LOOPBACK = frozenset({"localhost", "ip6-localhost"})
 DEEPEST = 8  # applications that run one another
 GLOBAL = "AGISMS_AGI"  # names the gateway's address in the dialplan
 
@@ -62,10 +62,25 @@ class Branch:
 
 @dataclass(frozen=True, kw_only=True)
 class Subroutine:
-    """A subroutine that a step runs. `through` is empty for Gosub, else `dial_U`, `queue`, `hangup_handler` ..."""
+    """A subroutine that a step runs. `through` is empty for Gosub, else `dial_U`, `queue`, `hangup_handler` ...
+
+    A `macro` also comes back where its extension ends.
+    """
 
     target: Target
     through: str = ""
+    macro: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """Where Dial or Queue sends calls. `option` G: the caller when it is answered, and the callee one priority further;
+
+    F: the callee when the caller hangs up.
+    """
+
+    target: Target
+    option: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +173,12 @@ def _into(text: str) -> Target:
     return Target(context=context, exten="s", priority="1", arguments=tuple(arguments))
 
 
+def _macro(text: str) -> Target:
+    """Read `name,argument,...`, by which a macro goes to `macro-name,s,1`."""
+    into = _into(text)
+    return replace(into, context=f"macro-{into.context}")
+
+
 def jumps(application: str, data: str) -> tuple[str, Target | None, Target | None]:
     """Where Goto, GotoIf, GotoIfTime and GosubIf lead: the condition, and the targets where it holds and does not."""
     name = application.lower()
@@ -220,6 +241,8 @@ def subroutines(application: str, data: str) -> tuple[Subroutine, ...]:
         return (Subroutine(target=target(data)),)
     if name == "gosubif":
         return tuple(Subroutine(target=one) for one in jumps(application, data)[1:] if one is not None)
+    if name in MACROS:
+        return (Subroutine(target=_macro(data), macro=True),)
     if name in ("set", "mset"):
         return tuple(_handlers(name, data))
     return tuple(_on_legs(name, data)) if name in _OPTIONS else ()
@@ -239,8 +262,9 @@ def _on_legs(name: str, data: str) -> Iterator[Subroutine]:
     """What Dial, Queue and their kin run on the legs that they make."""
     masked = Masked(data)
     given = app_arguments.split(masked.text)
-    place = _OPTIONS[name]
-    for letter, value in options(masked.shown(given[place]) if len(given) > place else "").items():
+    for letter, value in given_options(name, data).items():
+        if letter == "M" and name in ("dial", "retrydial") and value:
+            yield Subroutine(target=_macro(_carets(value)), through="dial_M", macro=True)
         if letter == "U" and name in ("dial", "retrydial") and value:
             yield Subroutine(target=_into(_carets(value)), through="dial_U")
         elif letter in _LEGS and value:
@@ -249,6 +273,24 @@ def _on_legs(name: str, data: str) -> Iterator[Subroutine]:
         for place in _QUEUE_GOSUB:
             if len(given) > place and given[place]:
                 yield Subroutine(target=_into(masked.shown(given[place])), through="queue")
+
+
+def transfers(application: str, data: str) -> tuple[Transfer, ...]:
+    """Where Dial and Queue send those whom they connect, or connected."""
+    name = application.lower()
+    letters = _TRANSFERS.get(name, "")
+    found = given_options(name, data).items() if letters else ()
+    return tuple(
+        Transfer(target=target(_carets(value)), option=letter) for letter, value in found if letter in letters and value
+    )
+
+
+def given_options(name: str, data: str) -> dict[str, str | None]:
+    """The options of an application that runs something on other legs, `name` in small letters."""
+    masked = Masked(data)
+    given = app_arguments.split(masked.text)
+    place = _OPTIONS[name]
+    return options(masked.shown(given[place])) if len(given) > place else {}
 
 
 def options(text: str) -> dict[str, str | None]:
@@ -321,15 +363,7 @@ def port_of(address: str) -> int:
 AGI_PORT = 4573  # of FastAGI: res_agi.c, AGI_PORT
 
 
-def near(host: str) -> bool:
-    """Whether what goes there never leaves the machine."""
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return host.lower() in _LOOPBACK or host.lower().endswith(".localhost")
-
-
 def _bare(way: str, given: list[str]) -> Bare:
     first = given[0].strip() if given else ""
-    name = None if computed(first) else urllib.parse.unquote(first, errors="replace")
+    name = None if computed(first) else urllib.parse.unquote(first, errors="replace").strip()
     return Bare(way=way, name=name, expression=first, arguments=tuple(given[1:]))

@@ -15,6 +15,7 @@ def doors(settings: Settings, pbx: str, nodes: Collection[str]) -> dialplan.Door
         app=ari.app if ari is not None else "agi-sms",
         ari=known is None or ari is not None,
         ami=known is None or known.ami is not None,
+        bare_events=known is None or (known.ami is not None and known.ami.bare_events),
         agi_port=settings.agi.port if settings.agi is not None else None,
         nodes=nodes,
     )

@@ -13,7 +13,7 @@ from agi_sms.dialplan_listing import Context, Dialplan, Extension, Priority
 
 DIALLED = re.compile(r"[0-9*#A-D]+")  # what a caller can dial
 _CLASSES = {"X": "0123456789", "Z": "123456789", "N": "23456789"}
-_ANY, _ANY_OR_NONE = 1000, 1001  # how little `.` and `!` say; fewer is more
+_ANY, _ANY_OR_NONE, _END = 0x18000, 0x28000, 0x30000  # how little `.`, `!` and a pattern's end say; fewer is more
 _LABEL = re.compile(r"[\w.-]+")
 _RELATIVE = re.compile(r"[+-]\d+")
 
@@ -163,8 +163,19 @@ def fits(pattern: str, exten: str) -> bool:
     return len(dialled) == len(tokens)
 
 
-def _vagueness(pattern: str) -> tuple[int, ...]:
-    """What comes first is tried first: the pattern whose first characters let fewer through."""
+def _vagueness(pattern: str) -> tuple[tuple[int, int], ...]:
+    """What comes first is tried first: fewer characters, a lower one, then `.`, `!` and the pattern's end.
+
+    Rule: ext_cmp_pattern_pos and ext_cmp_pattern, main/pbx.c.
+    """
     if not pattern.startswith("_"):
         return ()
-    return tuple(token if isinstance(token, int) else len(token) for token in _tokens(pattern))
+    return (*(_weight(token) for token in _tokens(pattern)), (_END, 0))
+
+
+def _weight(token: frozenset[str] | int) -> tuple[int, int]:
+    """How little one place of a pattern says, and behind it which characters, of two that say as little."""
+    if isinstance(token, int):
+        return token, 0
+    codes = [min(ord(char), 255) for char in token]
+    return (len(codes) << 8 | min(codes), -sum(1 << 255 - code for code in codes)) if codes else (_END, 0)

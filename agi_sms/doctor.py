@@ -24,10 +24,19 @@ IDS = (
     *("ari.conf.read", "ari.conf.channelvars", "ari.conf.websocket_write_timeout"),
     *("http.conf.read", "http.conf.bindaddr"),
     *("ami.reach", "ami.login", "ami.tls", "ami.system", "ami.command", "ami.read_user", "ami.send", "ami.waiting"),
+    "ami.clock",
     *("dialplan.read", "dialplan.cut", "dialplan.visits", "dialplan.subroutine", "dialplan.shipped", "dialplan.app"),
     *("dialplan.node_unknown", "dialplan.node_computed", "dialplan.node_unreached"),
     *("dialplan.callee_leg", "dialplan.leg_down", "dialplan.no_watchdog", "dialplan.unrecorded"),
-    *("dialplan.agi_off", "dialplan.agi_address", "dialplan.ari_off", "dialplan.ami_off", "dialplan.argument"),
+    *(
+        "dialplan.agi_off",
+        "dialplan.agi_address",
+        "dialplan.ari_off",
+        "dialplan.ami_off",
+        "dialplan.argument",
+        "dialplan.bare_events",
+    ),
+    *("dialplan.misspelt", "dialplan.after_hangup", "dialplan.watchdog"),
     *("provider.reach", "provider.certificate", "content.reach", "content.certificate"),
     *("database.folder", "database.file", "database.owner", "database.schema", "database.file_system"),
     *("database.fsync", "database.space", "spool.file", "spool.quarantine"),
@@ -85,7 +94,7 @@ def _findings(loaded: Config | None, found: facts.Facts) -> Iterator[Finding]:
 
 
 def _read(loaded: Config, pbx: facts.Pbx, plan: dialplan.Dialplan, *, whole: bool) -> doctor_read.Read:
-    agi, nodes = loaded.settings.agi, tuple(loaded.nodes)
+    agi, nodes = loaded.settings.agi, loaded.nodes
     doors = dialplan_config.doors(loaded.settings, pbx.name, nodes)
     tells = [door.variables for door in (pbx.ari, pbx.ami) if door is not None and door.variables is not None]
     return doctor_read.Read(
@@ -98,6 +107,8 @@ def _read(loaded: Config, pbx: facts.Pbx, plan: dialplan.Dialplan, *, whole: boo
         doors=doors,
         agi=agi,
         variables=tells[0] if tells else None,
+        hold_budget=loaded.settings.hold_budget,
+        answers=any(door is not None and door.trouble is None for door in (pbx.ari, pbx.ami)),
     )
 
 

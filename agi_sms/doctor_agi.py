@@ -42,8 +42,7 @@ def _global(read: Read, listen: Agi, area: Area) -> Finding:
     """What the dialplan says of the gateway's address."""
     if read.variables is None:
         what = "whether AGISMS_AGI says where the gateway listens cannot be told"
-        mend = 'ARI, or AMI with write = command or reporting; asterisk -rx "dialplan show globals" shows it'
-        return area.unknown("dialplan.agi_address", what, mend)
+        return area.unknown("dialplan.agi_address", what, doctor_read.VARIABLES)
     address = read.variables.get(dialplan_calls.GLOBAL, "") or needs.AGI_ADDRESS
     if leads(address, listen):
         return area.ok("dialplan.agi_address", f"FastAGI goes to {harmless.clipped(address, 80)}")

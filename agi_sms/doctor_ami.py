@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 from agi_sms import doctor_facts as facts
-from agi_sms import harmless, text
+from agi_sms import harmless, loopback, text
+from agi_sms.asterisk import config_answer
 from agi_sms.asterisk import settings as pbx_settings
-from agi_sms.doctor_asked import RELOAD_AMI, Asked, near
+from agi_sms.doctor_asked import RELOAD_AMI, Asked
 from agi_sms.doctor_finding import Area, Finding, span
 
 LEFT = timedelta(seconds=90)  # after which a gateway that runs has taken every visit that it can use
@@ -14,7 +15,7 @@ LEFT = timedelta(seconds=90)  # after which a gateway that runs has taken every 
 
 def findings(asked: Asked, settings: pbx_settings.Ami, ami: facts.Ami, area: Area) -> Iterator[Finding]:
     where, user = f"{settings.host}:{settings.port}", settings.username
-    if not settings.tls and not near(settings.host):
+    if not settings.tls and not loopback.near(settings.host):
         what = f"AMI at {where} is asked over a network in clear: the secret that opens the PBX can be read there"
         yield area.warning(
             "ami.tls",
@@ -68,7 +69,7 @@ def _reads_events(asked: Asked, user: str, area: Area) -> Iterator[Finding]:
     if section is None or section.values is None:
         if asked.ways is not None:
             yield area.unknown("ami.read_user", "whether the AMI user has read = user cannot be told", mend)
-    elif {"user", "all"} & _words(section.values.get("read", "")):
+    elif config_answer.hears_user_events(section.values.get("read", "")):
         yield area.ok("ami.read_user", "it hears events of the dialplan")
     elif asked.ways is not None and "userevent" in asked.ways:
         what = f"the AMI user {user} hears no UserEvent: what the dialplan says by UserEvent(AgiSms,...) is lost"
@@ -140,8 +141,3 @@ def _never_taken(asked: Asked, waiting: facts.Waiting, area: Area) -> Iterator[F
             name = harmless.clipped(node, 60)
             what = f"{count} in AstDB of the node {name}, which there is not: never taken as long as that is so"
             yield area.warning("ami.waiting", what, f"add the node {name} to the configuration and reload; {show}")
-
-
-def _words(value: str) -> set[str]:
-    """As Asterisk reads them (tried with 16.28 and 22.10): with a blank or a capital, a word is none that it knows."""
-    return set(value.strip().split(","))

@@ -1,43 +1,38 @@
 """What is right and wrong with one Asterisk's ARI. Pure."""
 
 from collections.abc import Iterator
-from datetime import timedelta
 
 import yarl
 
 from agi_sms import doctor_facts as facts
-from agi_sms import text
+from agi_sms import loopback, text
 from agi_sms.asterisk import settings as pbx_settings
-from agi_sms.doctor_asked import Asked, near
+from agi_sms.doctor_asked import RELOAD_ARI, Asked
 from agi_sms.doctor_finding import Area, Finding, span
-
-CLOCKS_APART = timedelta(seconds=2)
 
 
 def findings(asked: Asked, settings: pbx_settings.Ari, ari: facts.Ari, area: Area) -> Iterator[Finding]:
     where = settings.url.rstrip("/")
-    if not near(yarl.URL(settings.url).host or "") and not settings.url.startswith("https"):
+    if not loopback.near(yarl.URL(settings.url).host or "") and not settings.url.startswith("https"):
         yield area.warning(
             "ari.tls",
             f"ARI at {where} is asked over a network in clear: the password that controls every call can be read there",
-            f"write tlsenable = yes in http.conf and https:// in {asked.key}.ari.url, or use a VPN",
+            f"write tlsenable = yes and bindaddr = 127.0.0.1 in http.conf and https:// in {asked.key}.ari.url, or use"
+            " a VPN",
         )
     if ari.trouble is not None:
         yield _ari_trouble(asked, settings, ari.trouble, where, area)
         return
     yield area.ok("ari.reach", f"ARI answers in {span(ari.took.total_seconds())}")
     yield _writes(asked, settings, ari, area)
-    if ari.ahead is not None:
-        yield from _clock(ari.ahead, ari.took, area)
     yield from _application(asked, settings.app, ari.application, area)
 
 
 def _ari_trouble(asked: Asked, settings: pbx_settings.Ari, trouble: facts.Trouble, where: str, area: Area) -> Finding:
     key, user = f"{asked.key}.ari", settings.username
-    reload = 'asterisk -rx "module reload res_ari.so"'
     match trouble.code:
         case "401":
-            mend = f"ari.conf: [{user}] with password = what {key}.password is; {reload}"
+            mend = f"ari.conf: [{user}] with password = what {key}.password is; {RELOAD_ARI}"
             return area.error("ari.login", f"ARI at {where} refuses the login of {user}", mend)
         case "absent":
             mend = (
@@ -63,18 +58,8 @@ def _writes(asked: Asked, settings: pbx_settings.Ari, ari: facts.Ari, area: Area
     if ari.writes:
         return area.ok("ari.write", "the ARI user may write")
     what = f"the ARI user {settings.username} may only read: no call can be sent on, each waits for its watchdog"
-    mend = f'ari.conf: [{settings.username}] read_only = no; asterisk -rx "module reload res_ari.so"'
+    mend = f"ari.conf: [{settings.username}] read_only = no; {RELOAD_ARI}"
     return area.error("ari.write", what, mend)
-
-
-def _clock(ahead: timedelta, took: timedelta, area: Area) -> Iterator[Finding]:
-    """An answer that took long tells the time less exactly."""
-    if abs(ahead) <= CLOCKS_APART + took / 2:
-        yield area.ok("ari.clock", "its clock agrees with ours")
-        return
-    way = "ahead of" if ahead > timedelta(0) else "behind"
-    what = f"its clock is {span(abs(ahead).total_seconds())} {way} this machine's: delays and ages are wrong by that"
-    yield area.warning("ari.clock", what, "switch NTP on, on both machines: timedatectl set-ntp true")
 
 
 def _application(asked: Asked, app: str, application: facts.Application | None, area: Area) -> Iterator[Finding]:
@@ -91,7 +76,7 @@ def _application(asked: Asked, app: str, application: facts.Application | None, 
             "ari.application", what, "its log says why; a new pbx needs a restart: systemctl restart agi-sms"
         )
     elif gateway.pid is not None and door == "standby":
-        what = f"the gateway runs, and another program has taken the application {app}: calls go there"
+        what = f"the gateway runs, and another program has taken {app} (Stasis application): calls go there"
         mend = f"stop the other one, or give each an app of its own ({asked.key}.ari.app, and Stasis() in the dialplan)"
         yield area.error("ari.application", what, mend)
     elif gateway.pid is not None:

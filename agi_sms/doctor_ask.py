@@ -203,7 +203,7 @@ class _Doors:
             wanted = [one for way in needs.MODULES.values() for one in way]
             ami = asking.add(
                 f"AMI of {name}",
-                survey_ami.ask(pbx.ami, wanted, needs.GLOBALS, patience=PATIENCE),
+                survey_ami.ask(pbx.ami, wanted, needs.GLOBALS, patience=PATIENCE, endpoints=pbx.ari is None),
                 facts.Ami(trouble=_LATE),
             )
             if known is None:

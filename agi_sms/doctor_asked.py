@@ -3,13 +3,11 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from agi_sms import dialplan_calls
 from agi_sms import doctor_facts as facts
 from agi_sms.asterisk import settings
 
 RELOAD_ARI = 'asterisk -rx "module reload res_ari.so"'
 RELOAD_AMI = 'asterisk -rx "manager reload"'
-near = dialplan_calls.near
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,21 +1,31 @@
 """What is right and wrong with a dialplan: our subroutines in it, and the steps that enter a node. Pure."""
 
+import math
 import re
 from collections.abc import Collection, Iterator
+from datetime import timedelta
 
-from agi_sms import app_arguments, dialplan_calls, dialplan_listing, doctor_agi, doctor_read, harmless, text
+from agi_sms import (
+    app_arguments,
+    dialplan_listing,
+    doctor_agi,
+    doctor_arguments,
+    doctor_misspelt,
+    doctor_read,
+    harmless,
+    text,
+)
 from agi_sms import dialplan as dialplans
 from agi_sms import doctor_needs as needs
-from agi_sms.asterisk import arguments
 from agi_sms.config_words import nearest
 from agi_sms.dialplan import NodeCall
-from agi_sms.doctor_finding import Area, Finding, named
+from agi_sms.doctor_asked import RELOAD_AMI
+from agi_sms.doctor_finding import Area, Finding, named, span
 from agi_sms.doctor_read import Read, place, places
 
 _RELOAD = 'asterisk -rx "dialplan reload"'
 _BARE = {"stasis": "Stasis()", "fastagi": "AGI()"}
-_FILES = {"agi-sms": "agi-sms.conf", "agi-sms-agi": "agi-sms-agi.conf", "agi-sms-event": "agi-sms-event.conf"}
-_VARIABLE = re.compile(r"var\.[A-Za-z_][A-Za-z0-9_]{0,63}")
+_SECONDS = re.compile(r"0*([1-9][0-9]{0,8}\.?[0-9]*|\.0*[1-9][0-9]*)")  # as agi-sms.conf has it
 
 
 def findings(read: Read) -> Iterator[Finding]:
@@ -32,11 +42,16 @@ def findings(read: Read) -> Iterator[Finding]:
     yield from _computed(read, area)
     yield from _legs(read, area)
     yield from _unwatched(read, area)
-    yield from _arguments(read, area)
+    yield from _after_hangup(read, area)
+    yield from _watchdog(read, area)
+    yield from doctor_arguments.findings(read, area)
+    yield from doctor_misspelt.findings(read, area)
     yield from _doors(read, area)
     yield from doctor_agi.findings(read, area)
     if read.plan.cut:
-        yield area.unknown("dialplan.cut", "the listing of the dialplan has no end: what is missing cannot be told")
+        what = "the listing of the dialplan has no end: what is missing cannot be told"
+        mend = f"manager.conf: [general] writetimeout = 5000; {RELOAD_AMI}; or save all of it for --from"
+        yield area.unknown("dialplan.cut", what, mend)
 
 
 def unreached(nodes: Collection[str], reads: Collection[Read]) -> Iterator[Finding]:
@@ -48,8 +63,10 @@ def unreached(nodes: Collection[str], reads: Collection[Read]) -> Iterator[Findi
         return  # told already
     deaf = [name for name in nodes if name in entered - heard] if None not in heard else []
     if deaf:
-        what = f"no call reaches {named(deaf)}: what is said of the dialplan keeps {'it' if len(deaf) == 1 else 'them'}"
-        yield area.warning("dialplan.node_unreached", what, "mend what is said of the dialplan first")
+        where = [read.pbx for read in reads if any(one.node in deaf for one in read.visits)]
+        under = named([f"'dialplan of {pbx}'" for pbx in where])
+        what = f"calls that enter {named(deaf)} do not reach the gateway, see the errors under {under}"
+        yield area.warning("dialplan.node_unreached", what, "mend those first")
     left = [name for name in nodes if name not in entered]
     if not left:
         if not deaf:
@@ -60,7 +77,8 @@ def unreached(nodes: Collection[str], reads: Collection[Read]) -> Iterator[Findi
     what = f"no step of the dialplan enters {named(left)}"
     switched = any(context.switches for read in reads for context in read.plan.contexts.values())
     if None in entered or switched or any(read.perhaps for read in reads):
-        yield area.unknown("dialplan.node_unreached", f"{what} by name; a computed one may")
+        mend = "look at the steps that are computed, or in a switch; a node that none of them names can be taken out"
+        yield area.unknown("dialplan.node_unreached", f"{what} by name; a computed one may", mend)
         return
     mend = f"Gosub(agi-sms,s,1({left[0]})) where the SMS should come from, or take the node out of the configuration"
     yield area.warning("dialplan.node_unreached", what, mend)
@@ -73,7 +91,7 @@ def _nobody(read: Read, area: Area) -> Iterator[Finding]:
     switched = [name for name, context in read.plan.contexts.items() if context.switches]
     if switched:
         what = f"no step enters a node; what the switches of {named(switched)} add is not listed"
-        yield area.unknown("dialplan.visits", what)
+        yield area.unknown("dialplan.visits", what, "look for Gosub(agi-sms,s,1(NODE)) where the switch reads from")
         return
     mend = "same => n,Gosub(agi-sms,s,1(NODE)) where the SMS should come from"
     yield area.warning("dialplan.visits", "no step enters a node: no call makes an SMS", mend)
@@ -90,7 +108,10 @@ def _subroutines(read: Read, area: Area) -> Iterator[Finding]:
                 right = False
                 first = next((one for one in read.visits if dialplans.OURS[context] == one.way), read.visits[0])
                 what = f"[{context}] is not loaded: Asterisk hangs up on the call at {place(first)}"
-                mend = f"#include {_FILES[context]} in extensions.conf (it is in our dialplan/); {_RELOAD}"
+                mend = (
+                    f"copy dialplan/{context}.conf of the source archive to /etc/asterisk/, #include {context}.conf in"
+                )
+                mend = f"{mend} extensions.conf; {_RELOAD}"
                 yield area.error("dialplan.subroutine", what, mend)
             continue
         found = {one.name: one for one in known.extensions if one.caller is None}
@@ -98,7 +119,7 @@ def _subroutines(read: Read, area: Area) -> Iterator[Finding]:
         changed = [
             name for name, digest in needs.SHIPPED[context].items() if name in found and digest != _digest(found[name])
         ]
-        mend = f"copy {_FILES[context]} of this version's dialplan/ to /etc/asterisk/; {_RELOAD}"
+        mend = f"copy dialplan/{context}.conf of this version's source archive to /etc/asterisk/; {_RELOAD}"
         if missing:
             right = False
             what = f"[{context}] has no extension {', '.join(missing)}: it is not the whole subroutine"
@@ -146,7 +167,8 @@ def _unknown(read: Read, area: Area) -> Iterator[Finding]:
             )
             continue
         name = harmless.clipped(node, 60)
-        what = f"there is no node {name}, which is entered at {named(where)}"
+        shown = name if node == " ".join(node.split()) else f'"{harmless.harmless(node[:60])}"'
+        what = f"there is no node {shown}, which is entered at {named(where)}"
         if not read.whole:
             yield area.unknown("dialplan.node_unknown", f"{what}; the configuration has mistakes", "agi-sms check")
             continue
@@ -165,7 +187,9 @@ def _another(node: str, nodes: Collection[str]) -> str:
 def _computed(read: Read, area: Area) -> Iterator[Finding]:
     places = [f"{harmless.clipped(one.expression, 40)} at {place(one)}" for one in read.visits if one.node is None]
     if places:
-        yield area.unknown("dialplan.node_computed", f"which node is entered, only the call knows: {named(places)}")
+        what = f"which node is entered, only the call knows: {named(places)}"
+        mend = "see that each name it may have is that of a node; a step for each node could be checked"
+        yield area.unknown("dialplan.node_computed", what, mend)
 
 
 def _legs(read: Read, area: Area) -> Iterator[Finding]:
@@ -198,6 +222,53 @@ def _unwatched(read: Read, area: Area) -> Iterator[Finding]:
         yield area.warning("dialplan.unrecorded", what, mend)
 
 
+def _after_hangup(read: Read, area: Area) -> Iterator[Finding]:
+    """Nodes that are entered where nothing can be timed out."""
+    held = [one for one in read.visits if one.way in ("ari", "agi", "stasis", "fastagi")]
+    for handler in (False, True):
+        found = [one for one in held if (one.through == "hangup_handler" if handler else _ends(one))]
+        if not found:
+            continue
+        what = f"entered after the hangup, where no watchdog ends the wait for a gateway that hangs: {places(found)}"
+        step = doctor_read.subroutine("agi-sms-event", found[0])
+        mend = f"Set(CHANNEL(hangup_handler_push)={step})" if handler else f"Gosub({step})"
+        yield area.warning("dialplan.after_hangup", what, f"write {harmless.clipped(mend, doctor_read.LONGEST)} there")
+
+
+def _ends(one: NodeCall) -> bool:
+    return one.exten == "h" and not one.through
+
+
+def _watchdog(read: Read, area: Area) -> Iterator[Finding]:
+    """How long calls wait at most, where one of our subroutines holds them."""
+    if not any(one.way in ("ari", "agi") for one in read.visits):
+        return
+    least = read.hold_budget + needs.WATCHDOG_MARGIN
+    right = max(needs.WATCHDOG, timedelta(seconds=math.ceil(least.total_seconds())))
+    mend = f"extensions.conf: [globals] AGISMS_WATCHDOG={right.total_seconds():g}; {_RELOAD}"
+    if read.variables is None:
+        if read.answers:
+            what = "whether AGISMS_WATCHDOG suits cannot be told"
+            yield area.unknown("dialplan.watchdog", what, doctor_read.VARIABLES)
+        return
+    given = read.variables.get("AGISMS_WATCHDOG", "").strip()
+    if given and not _SECONDS.fullmatch(given):
+        what = f"AGISMS_WATCHDOG is {harmless.clipped(given, 40)}, which is no number of seconds above 0"
+        instead = f"agi-sms.conf takes {span(needs.WATCHDOG.total_seconds())}, an older one lets calls wait for ever"
+        yield area.error("dialplan.watchdog", f"{what}: {instead}", mend)
+        return
+    limit = timedelta(seconds=float(given)) if given else needs.WATCHDOG
+    now = f"the watchdog (AGISMS_WATCHDOG{'' if given else ', not set'}) is {span(limit.total_seconds())}"
+    if limit < least:
+        budget = f"hold_budget {span(read.hold_budget.total_seconds())}"
+        what = f"{now}, and {budget} and the way there and back may take longer: visits are then missed"
+        yield area.warning("dialplan.watchdog", what, mend)
+    elif limit > needs.WATCHDOG_MOST:
+        yield area.warning("dialplan.watchdog", f"{now}: so long a caller waits for a gateway that hangs", mend)
+    else:
+        yield area.ok("dialplan.watchdog", f"no call waits longer than {span(limit.total_seconds())}")
+
+
 def _doors(read: Read, area: Area) -> Iterator[Finding]:
     """Steps that enter a node by a way that the configuration does not open; FastAGI is judged elsewhere."""
     found = [one for one in read.visits if one.way in ("ari", "stasis") and not read.doors.ari]
@@ -210,6 +281,11 @@ def _doors(read: Read, area: Area) -> Iterator[Finding]:
         mend = f"{_elsewhere(read, some[0])} there, or give pbx.{read.pbx} its ari and restart the gateway"
         yield (area.warning if some is late else area.error)("dialplan.ari_off", what, mend)
     found = [one for one in read.visits if one.way in ("event", "userevent") and not read.doors.ami]
+    alone = [one for one in read.visits if one.way == "userevent" and read.doors.ami and not read.doors.bare_events]
+    if alone:
+        what = f"bare events are not taken (pbx.{read.pbx}.ami.bare_events): no SMS comes of {places(alone)}"
+        mend = f"{doctor_read.gosub('agi-sms-event', alone[0])} there, or bare_events: true and a restart"
+        yield area.error("dialplan.bare_events", what, mend)
     if found:
         what = f"pbx {read.pbx} has no ami, by which the gateway would hear of {places(found)}: no SMS comes of it"
         mend = f"give pbx.{read.pbx} its ami and restart the gateway"
@@ -221,30 +297,3 @@ def _elsewhere(read: Read, one: NodeCall) -> str:
     ways = {"agi-sms-agi": read.agi is not None, "agi-sms-event": read.doors.ami}
     found = [doctor_read.gosub(context, one) for context, is_open in ways.items() if is_open]
     return " or ".join(found) or f"agi: {{}} in the configuration and {doctor_read.gosub('agi-sms-agi', one)}"
-
-
-def _arguments(read: Read, area: Area) -> Iterator[Finding]:
-    """Arguments that nobody can read, so that nothing comes of the visit."""
-    wrong: dict[str, list[NodeCall]] = {}
-    for one in read.visits:
-        for argument in map(str.strip, one.arguments):
-            if argument and not _readable(argument):
-                wrong.setdefault(argument, []).append(one)
-    for argument, found in wrong.items():
-        shown = harmless.clipped(argument, 40)
-        why = "is none that there is" if "=" in argument else "is no key=value"
-        what = f"the argument {shown} {why}: no SMS comes of {places(found)}"
-        key = "recipients=, sender=, delay= or var.NAME="
-        mend = f"write it there as {key}, or leave it out: the log of the gateway says INVALID of each such call"
-        if found[0].way == "fastagi":
-            mend = f"{mend}; in full AGI(agi://HOST/NODE?key=value&key=value)"
-        yield area.error("dialplan.argument", what, mend)
-
-
-def _readable(argument: str) -> bool:
-    """Whether arguments.parse knows its key; what only a call knows may be right."""
-    key, equals, _ = argument.partition("=")
-    if dialplan_calls.computed(key):
-        return True
-    key = key.strip()
-    return bool(equals) and (key in arguments.KEYS or _VARIABLE.fullmatch(key) is not None)

@@ -125,11 +125,17 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class Ami:
-    """What one AMI answers; None where it does not tell. `actions` are those that the user may ask for."""
+    """What one AMI answers; None where it does not tell. `actions` are those that the user may ask for.
+
+    `ahead` is how much its clock is ahead of ours; `endpoints` are asked for where there is no ARI.
+    """
 
     trouble: Trouble | None = None
     version: str = ""
     actions: frozenset[str] | None = None
+    took: timedelta = timedelta(0)  # until its clock was told
+    ahead: timedelta | None = None
+    endpoints: Endpoints | None = None
     modules: frozenset[str] | None = None  # those of `doctor_needs.MODULES` that run
     waiting: Waiting | None = None
     variables: Mapping[str, str] | None = None  # globals of the dialplan, empty where not set

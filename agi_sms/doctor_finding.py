@@ -42,8 +42,8 @@ class Area:
         """It is right."""
         return Finding(id=key, severity=Severity.OK, area=self.name, what=what, about=self.about)
 
-    def unknown(self, key: str, what: str, mend: str = "") -> Finding:
-        """It cannot be told."""
+    def unknown(self, key: str, what: str, mend: str) -> Finding:
+        """It cannot be told; `mend` is what would let it."""
         return Finding(id=key, severity=Severity.UNKNOWN, area=self.name, what=what, mend=mend, about=self.about)
 
     def warning(self, key: str, what: str, mend: str) -> Finding:

@@ -7,9 +7,8 @@ from datetime import datetime, timedelta, tzinfo
 import yarl
 
 from agi_sms import doctor_facts as facts
-from agi_sms import durations, http_words, text
+from agi_sms import durations, http_words, loopback, text
 from agi_sms.config import Config
-from agi_sms.doctor_asked import near
 from agi_sms.doctor_finding import Area, Finding, named, span
 
 SLOW, TOO_SLOW = timedelta(milliseconds=20), timedelta(milliseconds=100)  # fsync
@@ -122,7 +121,7 @@ def _mend(key: str, one: facts.Reached, trouble: facts.Trouble) -> str:
     """What to do where somebody, or a folder, is not reached; `key` is where it stands in our configuration."""
     match trouble.code:
         case "dns":
-            host = one.where.rpartition(":")[0]
+            host = one.where.rpartition(":")[0].strip("[]")
             return f"write the right host in {key}, or mend this machine's DNS: getent hosts {host}"
         case "tls":
             return f"{_SSL} {one.where} shows the certificate; {key}.ca_file is for one of your own"
@@ -130,7 +129,8 @@ def _mend(key: str, one: facts.Reached, trouble: facts.Trouble) -> str:
             return "chown or chmod it for the gateway's user, as whom to ask: sudo -u agi-sms agi-sms doctor"
         case "absent":
             return "make it, writable for the gateway's user"
-    return f"is it up, and does a firewall let this machine out? nc -vz {one.where.replace(':', ' ')}"
+    host, _, port = one.where.rpartition(":")
+    return f"is it up, and does a firewall let this machine out? nc -vz {host.strip('[]')} {port}"
 
 
 # --- the customer's systems ---------------------------------------------------------------------------------------
@@ -315,7 +315,7 @@ def receipts(
 
 
 def _public(url: str, listen: str, running: facts.Gateway, public: facts.Port, area: Area) -> Iterator[Finding]:
-    if not url.startswith("https") and not near(yarl.URL(url).host or ""):
+    if not url.startswith("https") and not loopback.near(yarl.URL(url).host or ""):
         what = f"{url} is without TLS: on the way, receipts with phone numbers can be read"
         yield area.warning(
             "receipts.https", what, "give the proxy a certificate, and write https in receipts.public_url"

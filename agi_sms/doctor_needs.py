@@ -1,10 +1,11 @@
 """What the ways into a node need of an Asterisk: versions, modules, extensions, settings. Pure.
 
-A test holds MODULES, EXTENSIONS and SHIPPED to the files in dialplan/, and says what to write where one has changed.
+A test holds MODULES and SHIPPED to the files in dialplan/, and says what to write where one has changed.
 """
 
 import hashlib
 from collections.abc import Iterable
+from datetime import timedelta
 
 OLDEST = (16, 28)  # the first Asterisk that has all of it
 
@@ -29,7 +30,9 @@ CHANNELVARS = ("CHANNEL(linkedid)", "CALLERID(num-pres)", "CALLERID(dnid)")
 WRITE_TIMEOUT = 1000  # ms, the least that lets the gateway's reader pause; Asterisk's own default is 100
 GLOBALS = ("AGISMS_AGI", "AGISMS_WATCHDOG")
 AGI_ADDRESS = "127.0.0.1:4573"  # of agi-sms-agi.conf, where AGISMS_AGI is not set
-WATCHDOG = 2.0  # seconds, of agi-sms.conf, where AGISMS_WATCHDOG is not set
+WATCHDOG = timedelta(seconds=2)  # of agi-sms.conf, where AGISMS_WATCHDOG is not set
+WATCHDOG_MARGIN = timedelta(milliseconds=500)  # above hold_budget, for the way there and back
+WATCHDOG_MOST = timedelta(seconds=10)  # that a caller waits for a gateway that hangs
 
 # By context: the extensions without which it does not work, and what their steps say.
 SHIPPED = {

@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Iterator
+from datetime import timedelta
 
-from agi_sms import doctor_ami, doctor_ari, text
+from agi_sms import doctor_ami, doctor_ari, loopback, text
 from agi_sms import doctor_facts as facts
 from agi_sms import doctor_needs as needs
-from agi_sms.doctor_asked import Asked, near
-from agi_sms.doctor_finding import Area, Finding, named
+from agi_sms.doctor_asked import RELOAD_ARI, Asked
+from agi_sms.doctor_finding import Area, Finding, named, span
 
 _VERSION = re.compile(r"(?:\D*/)?(\d+)\.(\d+)[\d.]*")  # 22.10.1+dfsg, certified/18.9-cert5
-_YES = frozenset({"yes", "true", "y", "t", "1", "on"})  # ast_true, main/utils.c
+CLOCKS_APART = timedelta(seconds=2)
 _BARE = {"stasis": "ari", "fastagi": "agi", "userevent": "event"}  # what a way without our subroutines needs
 
 
@@ -25,11 +26,13 @@ def findings(asked: Asked) -> Iterator[Finding]:
         yield from doctor_ari.findings(asked, asked.ari, asked.pbx.ari, area)
     if asked.ami is not None and asked.pbx.ami is not None:
         yield from doctor_ami.findings(asked, asked.ami, asked.pbx.ami, area)
+    if _answers(asked):
+        yield _clock(asked, area)
     if asked.modules is not None or _answers(asked):
         yield from _modules(asked, area)
     yield from _files(asked, area)
-    if asked.pbx.ari is not None and asked.pbx.ari.endpoints is not None:
-        yield from _endpoints(asked.pbx.ari.endpoints, area)
+    if _answers(asked):
+        yield from _trunks(asked, area)
 
 
 def _answers(asked: Asked) -> bool:
@@ -43,13 +46,31 @@ def _version(asked: Asked, area: Area) -> Iterator[Finding]:
     found = _VERSION.match(version)
     if found is None:
         if version:
-            yield area.unknown("pbx.version", f"Asterisk calls itself {version}, which tells no version")
+            what = f"Asterisk calls itself {version}, which tells no version"
+            least = ".".join(map(str, needs.OLDEST))
+            yield area.unknown("pbx.version", what, f'asterisk -rx "core show version"; it has to be {least} or newer')
         return
     least = ".".join(map(str, needs.OLDEST))
     if (int(found[1]), int(found[2])) < needs.OLDEST:
         yield area.error("pbx.version", f"Asterisk {found[0]} is older than {least}", f"use Asterisk {least} or newer")
     else:
         yield area.ok("pbx.version", f"Asterisk {found[0]}")
+
+
+def _clock(asked: Asked, area: Area) -> Finding:
+    """Whether it agrees with ours, by whichever door tells it. An answer that took long tells it less exactly."""
+    doors = {"ari.clock": asked.pbx.ari, "ami.clock": asked.pbx.ami}
+    for key, door in doors.items():
+        if door is None or door.ahead is None:
+            continue
+        if abs(door.ahead) <= CLOCKS_APART + door.took / 2:
+            return area.ok(key, "its clock agrees with ours")
+        way = "ahead of" if door.ahead > timedelta(0) else "behind"
+        apart = span(abs(door.ahead).total_seconds())
+        what = f"its clock is {apart} {way} this machine's: delays and ages are wrong by that"
+        return area.warning(key, what, "switch NTP on, on both machines: timedatectl set-ntp true")
+    key = "ari.clock" if asked.pbx.ari is not None else "ami.clock"
+    return area.unknown(key, "whether its clock agrees with ours cannot be told", "date -u, there and here")
 
 
 def wanted(asked: Asked) -> dict[str, None]:
@@ -99,13 +120,14 @@ def _files(asked: Asked, area: Area) -> Iterator[Finding]:
         section = asked.pbx.ami.files.get(file)
         if section is None or section.values is None:
             why = section.trouble.detail if section is not None and section.trouble is not None else "not told"
-            yield area.unknown(f"{file}.read", f"what {file} says cannot be told: {why}")
+            mend = f"put {file} where asterisk.conf's astetcdir is, with a [general] in it; config/asterisk/ has ours"
+            yield area.unknown(f"{file}.read", f"what {file} says cannot be told: {why}", mend)
         else:
             yield from check(asked, dict(section.values), area)
 
 
 def _ari_conf(asked: Asked, values: dict[str, str], area: Area) -> Iterator[Finding]:
-    reload = 'asterisk -rx "module reload res_ari.so"'
+    reload = RELOAD_ARI
     given = {one.strip().lower() for one in re.split(r",(?![^()]*\))", values.get("channelvars", ""))}
     missing = [one for one in needs.CHANNELVARS if one.lower() not in given]
     mend = f"ari.conf: [general] channelvars = {','.join(needs.CHANNELVARS)}; {reload}"
@@ -132,14 +154,31 @@ def _ari_conf(asked: Asked, values: dict[str, str], area: Area) -> Iterator[Find
 
 def _http_conf(asked: Asked, values: dict[str, str], area: Area) -> Iterator[Finding]:
     address = values.get("bindaddr", "")
-    if not address or near(address) or values.get("tlsenable", "").lower() in _YES:
+    if not address or loopback.near(address):  # tlsenable opens another port, and leaves this one as it is
         yield area.ok("http.conf.bindaddr", "its HTTP server is not open to the network")
         return
     what = (
         f"http.conf: the HTTP server listens at {address}, in clear: whoever has the ARI password controls every call"
     )
-    mend = 'http.conf: [general] bindaddr = 127.0.0.1 (or tlsenable = yes); asterisk -rx "module reload http"'
+    mend = 'http.conf: [general] bindaddr = 127.0.0.1; asterisk -rx "module reload http"'
     yield area.warning("http.conf.bindaddr", what, mend)
+
+
+def _trunks(asked: Asked, area: Area) -> Iterator[Finding]:
+    """Whether the endpoints of PJSIP are told, and what they say."""
+    ari, ami = asked.pbx.ari, asked.pbx.ami
+    found = [door.endpoints for door in (ari, ami) if door is not None and door.endpoints is not None]
+    if found and (found[0].looked or not found[0].count):
+        yield from _endpoints(found[0], area)
+        return
+    if ari is not None:
+        there = ari.modules is not None and "chan_pjsip" in ari.modules
+    else:
+        there = ami is not None and ami.actions is not None and "PJSIPShowEndpoints" in ami.actions
+    if there:
+        what = "PJSIP: whether trust_id_inbound is set, without which withheld numbers are not known, cannot be told"
+        mend = 'AMI with write = system,command (or reporting); asterisk -rx "pjsip show endpoint NAME" shows it'
+        yield area.unknown("pjsip.trust_id_inbound", what, mend)
 
 
 def _endpoints(endpoints: facts.Endpoints, area: Area) -> Iterator[Finding]:

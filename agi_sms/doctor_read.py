@@ -2,13 +2,16 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
-from agi_sms import dialplan, dialplan_calls, harmless
+from agi_sms import dialplan, dialplan_calls, harmless, loopback
 from agi_sms.config_settings import Agi
 from agi_sms.dialplan import Dialplan, NodeCall
 from agi_sms.doctor_finding import named
+from agi_sms.node import Node
 
-_LONGEST = 160  # characters of a step that is shown
+VARIABLES = 'ARI, or AMI with write = command or reporting; asterisk -rx "dialplan show globals" shows it'
+LONGEST = 160  # characters of a step that is shown
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,11 +25,13 @@ class Read:
     plan: Dialplan
     visits: tuple[NodeCall, ...]
     perhaps: tuple[NodeCall, ...]
-    nodes: Collection[str]
+    nodes: Mapping[str, Node]
     whole: bool
     doors: dialplan.Doors
     agi: Agi | None
     variables: Mapping[str, str] | None  # globals of the dialplan, None where nobody tells them
+    hold_budget: timedelta
+    answers: bool  # whether a door of the PBX is open
 
     def late(self, one: NodeCall) -> bool:
         """Whether the gateway hears of it only when it looks into AstDB by itself."""
@@ -39,8 +44,13 @@ class Read:
 
 def place(one: NodeCall) -> str:
     """Where a step is: context,extension,priority, and file and line where they are known."""
-    at = harmless.clipped(f"{one.context},{one.exten},{one.priority}", 120)
-    return f"{at} ({one.file}:{one.line})" if one.file else at
+    return at(one.context, one.exten, one.priority, one.file, one.line)
+
+
+def at(context: str, exten: str, priority: int, file: str, line: int) -> str:
+    """A place in words; `file` is empty where nobody tells it."""
+    step = harmless.clipped(f"{context},{exten},{priority}", 120)
+    return f"{step} ({file}:{line})" if file else step
 
 
 def places(found: Collection[NodeCall]) -> str:
@@ -50,14 +60,19 @@ def places(found: Collection[NodeCall]) -> str:
 
 def gosub(context: str, one: NodeCall) -> str:
     """The call of one of our subroutines that does what this step does."""
+    return harmless.clipped(f"Gosub({subroutine(context, one)})", LONGEST)
+
+
+def subroutine(context: str, one: NodeCall) -> str:
+    """The same, as Gosub and a hangup handler have it."""
     given = ",".join((one.expression or "NODE", *filter(None, one.arguments)))
-    return harmless.clipped(f"Gosub({context},s,1({given}))", _LONGEST)
+    return f"{context},s,1({given})"
 
 
 def agi(address: str, one: NodeCall) -> str:
     """The AGI() at this address that does what this step does, with its arguments in the URL."""
     given = "&".join(filter(None, one.arguments))
-    return harmless.clipped(f"AGI(agi://{address}/{one.expression or 'NODE'}{'?' if given else ''}{given})", _LONGEST)
+    return harmless.clipped(f"AGI(agi://{address}/{one.expression or 'NODE'}{'?' if given else ''}{given})", LONGEST)
 
 
 def leads(address: str, listen: Agi) -> bool:
@@ -65,4 +80,4 @@ def leads(address: str, listen: Agi) -> bool:
     if dialplan_calls.port_of(address) != listen.port:
         return False
     host = address.removesuffix(f":{listen.port}")
-    return not dialplan_calls.near(listen.host) or dialplan_calls.near(host) or not host
+    return not loopback.near(listen.host) or loopback.near(host) or not host

@@ -6,7 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import replace
 
 from agi_sms import dialplan, dialplan_calls, errors, flow_reach, flow_words, harmless
-from agi_sms.dialplan_calls import Subroutine, Target
+from agi_sms.dialplan_calls import Subroutine, Target, Transfer
 from agi_sms.dialplan_places import DIALLED, Found, Places
 from agi_sms.flow import DEPTH, Flow, Kind, Step
 from agi_sms.flow_walk import Frame, Spot, Walk, named
@@ -99,6 +99,8 @@ class _Drawing(Walk):
     def drawn(self, key: Hashable, spot: Spot, depth: int) -> int:
         """Make the step of a spot; what comes behind it follows later."""
         doing = self.doing(spot)
+        if self.comes_back(spot):
+            return self.end(spot, "return")
         if doing is None:
             return self.end(spot, "the call ends")
         application, data = doing
@@ -107,8 +109,8 @@ class _Drawing(Walk):
             _, yes, no = dialplan_calls.jumps(application, data)
             if yes is not None and no is None and yes.context in dialplan.OURS:
                 return self.run(spot, Subroutine(target=yes), depth, key=key)
-        if name == "gosub":
-            return self.run(spot, Subroutine(target=dialplan_calls.target(data)), depth, key=key)
+        if name == "gosub" or name in dialplan_calls.MACROS:
+            return self.run(spot, dialplan_calls.subroutines(application, data)[0], depth, key=key)
         bare = dialplan.of_bare(application, data, self.doors)
         if bare is not None:
             return self.node(key, spot, bare, depth)
@@ -117,8 +119,6 @@ class _Drawing(Walk):
             self.later.append(functools.partial(self.choose, made, spot, application, data, depth))
         elif name in flow_words.MENUS:
             made = self.menu(key, spot, depth)
-        elif name == "return":
-            made = self.end(spot, "return")
         elif dialplan.perhaps(application, data, self.doors) is not None:
             lines = (*flow_words.said(application, data), flow_words.PERHAPS)
             made = self.add(key, self.step(Kind.COMPUTED, application, spot, lines))
@@ -179,29 +179,31 @@ class _Drawing(Walk):
             return self.ids[key]
         target = self.known(spot, one.target)
         place = (target.context or "") if (target.exten, target.priority) == ("s", "1") else target.shown
+        title = "Macro" if one.macro else "Gosub"
+        place = place.removeprefix("macro-") if one.macro else place
         given = f"({', '.join(target.arguments)})" if target.arguments else ""
         kind = Kind.COMPUTED if target.computed else Kind.STEP
-        made = self.add(key, self.step(kind, "Gosub", spot, (flow_words.clipped(place + given),)))
-        self.later.append(functools.partial(self.into, made, spot, target, depth))
+        made = self.add(key, self.step(kind, title, spot, (flow_words.clipped(place + given),)))
+        self.later.append(functools.partial(self.into, made, spot, replace(one, target=target), depth))
         return made
 
-    def into(self, made: int, spot: Spot, target: Target, depth: int) -> None:
+    def into(self, made: int, spot: Spot, one: Subroutine, depth: int) -> None:
         """Behind a subroutine's box: its steps where they lead to a node, else what comes after it."""
-        inner = None if target.computed else self.body(spot, target, self.next(spot), depth)
+        inner = None if one.target.computed else self.body(spot, one, self.next(spot), depth)
         if isinstance(inner, int):
             self.edge(made, inner)
         else:
             self.follow(made, self.next(spot) if inner is None else inner, depth + (inner is not None))
 
-    def body(self, spot: Spot, target: Target, back: Spot | None, depth: int) -> Spot | int | None:
+    def body(self, spot: Spot, one: Subroutine, back: Spot | None, depth: int) -> Spot | int | None:
         """Where a subroutine begins; None where no node is in it, or where it runs itself; a step if there is none."""
-        ahead = self.leads(spot, target, depth)
+        ahead = self.leads(spot, one.target, depth)
         if isinstance(ahead, int):
             return ahead
         where = (ahead.place.home, ahead.place.at)
         if where not in self.reach or any((frame.home, frame.at) == where for frame in spot.stack):
             return None
-        frame = Frame(home=where[0], at=where[1], back=back, arguments=target.arguments)
+        frame = Frame(home=where[0], at=where[1], back=back, arguments=one.target.arguments, macro=one.macro)
         return replace(ahead, stack=(*spot.stack, frame))
 
     def application(self, key: Hashable, spot: Spot, application: str, data: str, depth: int) -> int:
@@ -214,6 +216,8 @@ class _Drawing(Walk):
         made = self.add(key, self.step(Kind.STEP, title, spot, lines))
         for number, one in enumerate(subroutines):
             self.later.append(functools.partial(self.leg, made, spot, one, depth, ("leg", number, key)))
+        for sent in dialplan_calls.transfers(application, data):
+            self.later.append(functools.partial(self.transfer, made, spot, sent, depth))
         if application.lower() == "voicemail":
             self.later.append(functools.partial(self.keys, made, spot, depth))
         onward = flow_words.goes_on(application, data)
@@ -227,11 +231,28 @@ class _Drawing(Walk):
         if entered is not None:
             self.edge(made, self.node(key, spot, entered, depth, onward=False), label, aside=True)
         elif not (target := self.known(spot, one.target)).computed and self.led(spot, target):
-            inner = self.body(spot, target, None, depth)
+            inner = self.body(spot, replace(one, target=target), None, depth)
             if isinstance(inner, Spot):
                 self.follow(made, inner, depth + 1, label, aside=True)
             elif inner is not None:
                 self.edge(made, inner, label, aside=True)
+
+    def transfer(self, made: int, spot: Spot, one: Transfer, depth: int) -> None:
+        """Where Dial or Queue sends the caller, and the callee where that leads to a node."""
+        target = self.known(spot, one.target)
+        if one.option != "G" and not self.led(spot, target):
+            return
+        ahead = self.leads(spot, target, depth)
+        if isinstance(ahead, int):
+            label = "answered" if one.option == "G" else flow_words.TRANSFERS[one.option]
+            self.edge(made, ahead, label, aside=one.option != "G")
+            return
+        callee = replace(ahead, stack=())
+        if one.option == "G":
+            self.follow(made, ahead, depth + 1, "answered")
+            callee = self.next(callee)
+        if self.led(spot, target):
+            self.follow(made, callee, depth + 1, flow_words.TRANSFERS[one.option], aside=True)
 
     def led(self, spot: Spot, target: Target) -> bool:
         context, exten = spot.place.context, self.places.extension(spot.place).name

@@ -20,7 +20,8 @@ WIDE = 1e6  # as far as nothing stands
 SPACE = 11.0  # between a layer and the first track below it, and the last and the next layer
 TRACK = 7.0  # between two tracks
 HEAD = 9.0  # more, for the arrows, above boxes
-MOVES = 60  # of straightening
+MOVES, LEAST_MOVES = 60, 8  # of straightening
+MOST_MOVED = 150_000  # places, in all of them
 CORNER = 7.0  # radius
 ASIDE = 14.0  # from the middle of its box, for a line that leaves it aside
 
@@ -149,9 +150,10 @@ class _Arranging:
             for at, one in enumerate(layer):
                 x += _distance(layer[at - 1], one) if at else 0.0
                 one.x = x
-        for turn in range(MOVES):
+        moves = max(LEAST_MOVES, min(MOVES, MOST_MOVED // sum(map(len, self.layers))))
+        for turn in range(moves):
             for layer in self.layers if turn % 2 == 0 else reversed(self.layers):
-                both = turn >= MOVES - 4
+                both = turn >= moves - 4
                 upper, lower = both or turn % 2 == 0, both or turn % 2 == 1
                 _settle(layer, [[*(one.above if upper else ()), *(one.below if lower else ())] for one in layer])
 

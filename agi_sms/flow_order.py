@@ -4,10 +4,13 @@ A part of `flow_layout`, which see.
 """
 
 import bisect
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 ROUNDS = 24
+MOST_WORK = 1_500_000  # comparisons of lines; what is so dense that it needs more, nobody follows line by line
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,13 +105,14 @@ def ordered(layers: Layers) -> Layers:
     for layer in layers:
         _attach(layer)
     best, fewest = [list(layer) for layer in layers], crossings(layers)
-    for turn in range(ROUNDS):
+    rounds = _rounds(layers)
+    for turn in range(rounds):
         downwards = turn % 2 == 0
         for layer in layers if downwards else reversed(layers):
             middles = {id(one): _middle(one.above if downwards else one.below, one.at) for one in layer}
             layer.sort(key=lambda one, middles=middles: (middles[id(one)], one.at))  # type: ignore[misc]
             _attach(layer)
-        for _ in range(ROUNDS):
+        for _ in range(rounds):
             if not _swap(layers):
                 break
         for layer in layers:
@@ -118,6 +122,16 @@ def ordered(layers: Layers) -> Layers:
             best, fewest = [list(layer) for layer in layers], now
     number(best)
     return best
+
+
+def _rounds(layers: Layers) -> int:
+    """How many rounds of so many exchanges can be afforded; at least one down and one up."""
+    work = sum(
+        1 + len(left.above) * len(right.above) + len(left.below) * len(right.below)
+        for layer in layers
+        for left, right in itertools.pairwise(layer)
+    )
+    return max(2, min(ROUNDS, math.isqrt(MOST_WORK // (2 * work or 1))))
 
 
 def _attach(layer: list[Cell]) -> None:

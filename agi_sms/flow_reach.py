@@ -63,6 +63,7 @@ def _targets(places: Places, context: Context, extension: Extension) -> Iterator
 def _named(application: str, data: str) -> Iterator[dialplan_calls.Target]:
     yield from (one for one in dialplan_calls.jumps(application, data)[1:] if one is not None)
     yield from (one.target for one in dialplan_calls.subroutines(application, data))
+    yield from (one.target for one in dialplan_calls.transfers(application, data))
 
 
 def led(places: Places, context: str, exten: str, target: dialplan_calls.Target) -> Iterator[Key]:

@@ -30,12 +30,16 @@ _LOOPS = {  # where each leads: to the end, or to the beginning, of what it is i
 
 @dataclass(frozen=True, kw_only=True)
 class Frame:
-    """A subroutine that was entered, and where its Return leads; None: to the end of a leg."""
+    """A subroutine that was entered, and where its Return leads; None: to the end of a leg.
+
+    A macro also comes back where its extension ends.
+    """
 
     home: str
     at: int
     back: "Spot | None"
     arguments: tuple[str, ...] = ()
+    macro: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,12 +173,12 @@ class Walk(abc.ABC):
     def silent(self, spot: Spot, depth: int) -> "Spot | int | None":
         """Where a step leads that is not drawn itself; None for one that is."""
         doing = self.doing(spot)
+        if self.comes_back(spot) and spot.stack and spot.stack[-1].back is not None:
+            return spot.stack[-1].back
         if doing is None:
             return None
         application, data = doing
         name = application.lower()
-        if name == "return" and spot.stack and spot.stack[-1].back is not None:
-            return spot.stack[-1].back
         if name == "goto":
             return self.leads(spot, dialplan_calls.target(data), depth)
         if name in ("exec", "tryexec"):
@@ -182,6 +186,12 @@ class Walk(abc.ABC):
         if name in _LOOPS and spot.path[-1:] != (-1,):
             return self.matching(spot, *_LOOPS[name])
         return self.next(spot) if name == "endif" or self.folds(application, data) else None
+
+    def comes_back(self, spot: Spot) -> bool:
+        """Whether a subroutine ends here."""
+        doing = self.doing(spot)
+        macro = bool(spot.stack) and spot.stack[-1].macro and spot.stack[-1].home == spot.place.home
+        return macro if doing is None else doing[0].lower() in ("return", "macroexit")
 
     def folds(self, application: str, data: str) -> bool:
         """Whether a step is not worth a box."""

@@ -27,10 +27,15 @@ ENDS = frozenset({"hangup", "busy", "congestion", "pickup", "blindtransfer"})
 MENUS = frozenset({"background", "backgrounddetect", "waitexten"})
 THROUGH = {  # by what runs a subroutine, or by the last letter of it
     "dial_U": "answered: on the callee's leg",
+    "dial_M": "answered: on the callee's leg",
     "queue": "answered: on the agent's leg",
     "hangup_handler": "when the call ends",
     "b": "before it rings: on the callee's leg",
     "B": "before it rings",
+}
+TRANSFERS = {  # by Dial's and Queue's option: where the callee goes
+    "G": "answered: on the callee's leg",
+    "F": "the caller hung up: on the callee's leg",
 }
 PERHAPS = "for our gateway? it has no agi"
 WAYS = {
@@ -48,8 +53,7 @@ _WRAPPED = re.compile(r"(?:URIENCODE|QUOTE)\((.*)\)")
 _PARALLEL = frozenset({"dial", "page", "retrydial"})
 _SECONDS = {"dial": 1, "queue": 4, "waitexten": 0, "page": 2, "retrydial": 4, "read": 5}
 _MAIN = {"read": (0, 1), "voicemail": (0,), "agi": (0,), "stasis": (0, 1), "originate": (0, 1), "system": ()}
-_GOES_ON = frozenset("gFG")  # Dial goes on after an answered call too
-_QUEUE_GOES_ON = frozenset("cCF")
+_GOES_ON = {"dial": (2, "g"), "queue": (1, "c")}  # where the options are, and by which it goes on after the call too
 
 
 def clipped(text: str, most: int = LONGEST_LINE) -> str:
@@ -110,13 +114,15 @@ def said(application: str, data: str) -> tuple[str, ...]:
 def goes_on(application: str, data: str) -> str:
     """When the dialplan goes on behind this application; empty for always, or where that is not said."""
     name = application.lower()
-    place, letters = {"dial": (2, _GOES_ON), "queue": (1, _QUEUE_GOES_ON)}.get(name, (0, frozenset[str]()))
-    if not letters:
+    if name not in _GOES_ON:
         return ""
+    place, letter = _GOES_ON[name]
     masked = dialplan_calls.Masked(data)
     given = [masked.shown(part) for part in app_arguments.split(masked.text)]
     text = given[place] if place < len(given) else ""
-    return "" if dialplan_calls.computed(text) or letters & set(dialplan_calls.options(text)) else "not answered"
+    found = dialplan_calls.options(text)
+    on = letter in found or ("F" in found and not found["F"])  # with nowhere else to go, the callee goes on here
+    return "" if on or dialplan_calls.computed(text) else "not answered"
 
 
 def facts(flow: flows.Flow) -> str:

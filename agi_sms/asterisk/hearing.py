@@ -6,13 +6,13 @@ which may not be loaded yet, and what it no longer says stays in force; and visi
 """
 
 import enum
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from agi_sms import errors
-from agi_sms.asterisk import ami_client
+from agi_sms.asterisk import ami_client, config_answer
 
-EVENTS = "user"  # the class of what the dialplan sends with UserEvent()
+EVENTS = config_answer.EVENTS
 ON_THE_WAY = 10.0  # seconds that an event may come after the visit of which it tells
 AGAIN_EVERY = 60.0  # seconds between two logins, or two looks into manager.conf
 MOST_LOGINS = 10  # after a change of manager.conf: it may be loaded minutes later, and no call need come for hours
@@ -111,16 +111,7 @@ async def _reads(connection: ami_client.Connection, user: str) -> Reads:
         if connection.lost.done():
             raise
         return Reads.UNKNOWN
-    if not any(str(key).lower().startswith("category-") for key in answer):
+    if not config_answer.has_section(answer):
         return Reads.UNKNOWN
-    *_, said = "", *_values(answer, "read")
-    return Reads.YES if {EVENTS, "all"} & set(said.split(",")) else Reads.NO
-
-
-def _values(answer: Any, wanted: str) -> Iterator[str]:
-    """Of `Line-000000-000003: read=user,call`: of several lines the last counts. Asterisk trims no blank at a comma."""
-    for key in sorted(answer, key=str):
-        if str(key).lower().startswith("line-"):
-            name, _, value = str(answer[key]).partition("=")
-            if name.strip().lower() == wanted:
-                yield value.strip()
+    said = dict(config_answer.lines(answer)).get("read", "")
+    return Reads.YES if config_answer.hears_user_events(said) else Reads.NO

@@ -7,15 +7,17 @@ own user is asked for, and of that only what is no password leaves this file.
 
 import asyncio
 import contextlib
+import re
+import time
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from agi_sms import doctor_facts as facts
 from agi_sms import errors, harmless
-from agi_sms.asterisk import ami, ami_client, arguments
+from agi_sms.asterisk import ami, ami_client, arguments, config_answer, survey_endpoints
 from agi_sms.asterisk.settings import Ami
 
 _WANTED = {
@@ -24,12 +26,21 @@ _WANTED = {
     "manager.conf": ("read", "write"),
 }
 _LATEST = 1 << 40  # seconds; a later time is none
+_TRUST = "trust_id_inbound"
+_TRUST_SHOWN = re.compile(rf"^\s*{_TRUST}\s*:\s*(\w+)")
 
 
 async def ask(
-    settings: Ami, modules: Collection[str], variables: Collection[str] = (), *, patience: timedelta
+    settings: Ami,
+    modules: Collection[str],
+    variables: Collection[str] = (),
+    *,
+    patience: timedelta,
+    endpoints: bool = False,
 ) -> facts.Ami:
     """Everything that is asked; `modules` and `variables`, globals of the dialplan, are those of interest.
+
+    `endpoints` is whether those of PJSIP are, which ARI tells sooner.
 
     Nothing is raised but CancelledError.
     """
@@ -38,7 +49,8 @@ async def ask(
     try:
         async with ami_client.connected(settings) as connection:
             actions = await _actions(connection)
-            found = replace(found, actions=actions, version=await _version(connection))
+            ahead, took = await _clock(connection)
+            found = replace(found, actions=actions, version=await _version(connection), ahead=ahead, took=took)
             if "DBGetTree" in actions:
                 found = replace(found, waiting=await _waiting(connection))
             if "ModuleCheck" in actions:
@@ -47,6 +59,8 @@ async def ask(
                 found = replace(found, files=await _files(connection, settings.username))
             if variables and {"Getvar", "Command"} & actions:
                 found = replace(found, variables=await _variables(connection, variables, actions))
+            if endpoints and "PJSIPShowEndpoints" in actions and {"Getvar", "Command"} & actions:
+                found = replace(found, endpoints=await _endpoints(connection, actions, patience))
     except errors.PbxRefused as error:
         return replace(found, trouble=facts.Trouble(code="denied", detail=harmless.clipped(str(error))))
     except errors.PbxError as error:
@@ -90,7 +104,7 @@ async def _waiting(connection: ami_client.Connection) -> facts.Waiting:
         if number % ami_client.RECORDS_AT_ONCE == 0:
             await asyncio.sleep(0)
         try:
-            nodes[arguments.parse(arguments.split(record.value)).node] += 1
+            nodes[arguments.parse(arguments.split(record.value), record=True).node] += 1
         except errors.ArgumentError as error:
             whys.append(harmless.clipped(str(error)))
     return facts.Waiting(
@@ -142,11 +156,70 @@ async def _variables(
         return None
     if not answer.success:
         return None
-    said = answer.get("Output", "")
-    for line in said if isinstance(said, list) else str(said).splitlines():
-        name, _, value = str(line).strip().partition("=")
+    for line in _output(answer):
+        name, _, value = line.strip().partition("=")
         found[name] = harmless.clipped(value, 200)
     return {name: found.get(name, "") for name in names}
+
+
+async def _clock(connection: ami_client.Connection) -> tuple[timedelta | None, timedelta]:
+    """How much the other clock is ahead of ours, None where it is not told, and how long that took.
+
+    Everybody may ask for a Ping; the answer has a Timestamp, in seconds with six decimals (action_ping, manager.c).
+    """
+    asked_at, begun = datetime.now(UTC), time.monotonic()
+    (answer, *_) = await connection.action("Ping")
+    took = timedelta(seconds=time.monotonic() - begun)
+    with contextlib.suppress(ValueError):
+        seconds = float(_text(answer.get("Timestamp", "")))
+        if 0 < seconds < _LATEST:
+            with contextlib.suppress(OverflowError, OSError):
+                return datetime.fromtimestamp(seconds, UTC) - (asked_at + took / 2), took
+    return None, took
+
+
+async def _endpoints(
+    connection: ami_client.Connection, actions: frozenset[str], patience: timedelta
+) -> facts.Endpoints | None:
+    """Those of PJSIP, as long as the time lasts.
+
+    PJSIPShowEndpoint would tell all of one at once, and the passwords of phones with it.
+    """
+    try:
+        answer, *events = await connection.action("PJSIPShowEndpoints")
+    except errors.PbxRefused:
+        return None
+    listed = {_text(one["ObjectName"]): one for one in events if "ObjectName" in one} if answer.success else {}
+    looked: list[facts.Endpoint] = []
+    end = time.monotonic() + patience.total_seconds()
+    for name in survey_endpoints.ordered(listed)[: survey_endpoints.MOST]:
+        if time.monotonic() >= end:
+            break
+        with contextlib.suppress(errors.PbxRefused, ami_client.Unsendable):
+            trusts = await (_by_function if "Getvar" in actions else _by_command)(connection, name)
+            auth, outbound = (_text(listed[name].get(key, "")) for key in ("Auths", "OutboundAuths"))
+            if trusts:
+                one = survey_endpoints.endpoint(name, auth=auth, outbound_auth=outbound, trust_id_inbound=trusts)
+                looked.append(one)
+    return facts.Endpoints(looked=tuple(sorted(looked, key=lambda one: one.name)), count=len(listed))
+
+
+async def _by_function(connection: ami_client.Connection, name: str) -> str:
+    (answer, *_) = await connection.action("Getvar", Variable=f"PJSIP_ENDPOINT({name},{_TRUST})")
+    return _text(answer.get("Value", "")).strip() if answer.success else ""
+
+
+async def _by_command(connection: ami_client.Connection, name: str) -> str:
+    (answer, *_) = await connection.action("Command", Command=f"pjsip show endpoint {name}")
+    if not answer.success:
+        return ""
+    return next((value for line in _output(answer) for value in _TRUST_SHOWN.findall(line)), "")
+
+
+def _output(answer: Mapping[Any, Any]) -> list[str]:
+    """The lines that a command printed."""
+    said = answer.get("Output", "")
+    return [str(line) for line in said] if isinstance(said, list) else str(said).splitlines()
 
 
 async def _files(connection: ami_client.Connection, user: str) -> dict[str, facts.Section]:
@@ -167,18 +240,10 @@ async def _section(
         return facts.Section(trouble=facts.Trouble(code="denied", detail=str(error)))
     if not answer.success:
         return facts.Section(trouble=facts.Trouble(code="absent", detail=harmless.clipped(str(answer.message))))
-    values = {key: value for key, value in _lines(answer) if key in wanted}
-    if not any(str(key).lower().startswith("category-") for key in answer):
+    values = {key: harmless.clipped(said, 300) for key, said in config_answer.lines(answer) if key in wanted}
+    if not config_answer.has_section(answer):
         return facts.Section(trouble=facts.Trouble(code="absent", detail=f"{file} has no section [{section}]"))
     return facts.Section(values=values)
-
-
-def _lines(answer: Mapping[Any, Any]) -> Iterator[tuple[str, str]]:
-    """`Line-000000-000001: read=user`; of a key that stands there twice, the last counts."""
-    for key in sorted(answer, key=str):
-        if str(key).lower().startswith("line-"):
-            name, _, value = _text(answer[key]).partition("=")
-            yield name.strip().lower(), harmless.clipped(value.strip(), 300)
 
 
 def _text(value: Any) -> str:

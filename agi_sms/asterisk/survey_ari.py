@@ -17,11 +17,11 @@ import yarl
 
 from agi_sms import doctor_facts as facts
 from agi_sms import harmless, http_body, http_client
+from agi_sms.asterisk import survey_endpoints
 from agi_sms.asterisk.settings import Ari
 
 NOBODY = "agi-sms-doctor"  # the id of a channel that does not exist
 LARGEST_ANSWER = 8 << 20  # bytes
-MOST_ENDPOINTS = 200  # that are looked at, one request each
 AT_ONCE = 5  # requests; Asterisk has 100 sessions for everybody
 _HALF = timedelta(milliseconds=500)  # Date tells whole seconds
 _REFUSALS = {401: "refuses the login", 403: "does not let this user ask"}
@@ -125,7 +125,7 @@ class _Survey:
         listed = await self._list("endpoints/PJSIP")
         if listed is None:
             return None
-        names = sorted((str(one.get("resource", "")) for one in listed), key=lambda name: (name.isdecimal(), name))
+        names = survey_endpoints.ordered(str(one.get("resource", "")) for one in listed)
         looked: list[facts.Endpoint] = []
 
         async def look(name: str) -> None:
@@ -135,11 +135,18 @@ class _Survey:
                 return
             values = {one.get("attribute"): str(one.get("value", "")) for one in attributes}
             if "trust_id_inbound" in values:
-                looked.append(_endpoint(name, values))
+                looked.append(
+                    survey_endpoints.endpoint(
+                        name,
+                        auth=values.get("auth", ""),
+                        outbound_auth=values.get("outbound_auth", ""),
+                        trust_id_inbound=values["trust_id_inbound"],
+                    )
+                )
 
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._patience.total_seconds()):
-                await asyncio.gather(*(look(name) for name in names[:MOST_ENDPOINTS]))
+                await asyncio.gather(*(look(name) for name in names[: survey_endpoints.MOST]))
         return facts.Endpoints(looked=tuple(sorted(looked, key=lambda one: one.name)), count=len(names))
 
     async def close(self) -> None:
@@ -168,13 +175,6 @@ class _Survey:
             return facts.Trouble(code=found.code, detail=harmless.clipped(detail))
         took = timedelta(seconds=time.monotonic() - begun)
         return _Answer(status=found.status, body=_json(found), date=_date(found), took=took, asked_at=asked_at)
-
-
-def _endpoint(name: str, values: dict[Any, str]) -> facts.Endpoint:
-    """Who sends no password, or is sent one by us, is no phone; `anonymous` is the whole world."""
-    trunk = (not values.get("auth") or bool(values.get("outbound_auth"))) and name != "anonymous"
-    trusts = values["trust_id_inbound"].lower() in ("true", "yes", "on", "1")
-    return facts.Endpoint(name=harmless.clipped(name, 60), trusts=trusts, trunk=trunk)
 
 
 def _json(raw: http_body.Raw) -> Any:

@@ -76,7 +76,7 @@ class Listener:
         made = cls(answer, key=key, limits=limits)
         try:
             made._server = await asyncio.get_running_loop().create_server(lambda: _Door(made), host, port)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise errors.AgiSmsError(_why(f"{key}: {host}:{port}", error)) from error
         return made
 
@@ -291,7 +291,9 @@ class _Door(asyncio.Protocol):
             self._inner.connection_lost(exc)
 
 
-def _why(where: str, error: OSError) -> str:
+def _why(where: str, error: OSError | UnicodeError) -> str:
+    if isinstance(error, UnicodeError):
+        return f"{where} is no name that can be looked up ({error}); choose another address"
     match error.errno:
         case errno.EADDRINUSE:
             return f"{where} is taken by another program; choose another port, or stop that program"

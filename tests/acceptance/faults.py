@@ -55,6 +55,15 @@ class Patient:
         finally:
             self._module(module, "load")
 
+    @contextlib.contextmanager
+    def variable(self, name: str, value: str, usual: str) -> Iterator[None]:
+        """A global of the dialplan that is set for a while."""
+        self.asterisk.cli(f"dialplan set global {name} {value}")
+        try:
+            yield
+        finally:
+            self.asterisk.cli(f"dialplan set global {name} {usual}")  # a reload does not forget it
+
     def _module(self, module: str, verb: str) -> None:
         """On Asterisk's own command line: over AMI it is refused."""
         command = f"module {verb} {module}.so"
@@ -117,6 +126,41 @@ FAULTS: dict[str, tuple[Fault, Bad, str]] = {
         file("http.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0"),
         {("http.conf.bindaddr", "warning")},
         "0.0.0.0",
+    ),
+    "HTTP is open to the network beside TLS": (
+        file("http.conf", "bindaddr = 127.0.0.1", "bindaddr = 0.0.0.0\ntlsenable = yes"),
+        {("http.conf.bindaddr", "warning")},
+        "0.0.0.0, in clear",
+    ),
+    "watchdog that is no number": (
+        lambda patient: patient.variable("AGISMS_WATCHDOG", "2s", "2"),
+        {("dialplan.watchdog", "error")},
+        "AGISMS_WATCHDOG is 2s",
+    ),
+    "node by another extension": (
+        step("Gosub(agi-sms,1,1(desk))"),
+        {("dialplan.misspelt", "error")},
+        "from-trunk,100,3",
+    ),
+    "node by a context of another name": (
+        step("Gosub(agi_sms,s,1(desk))"),
+        {("dialplan.misspelt", "error")},
+        "there is no [agi_sms]",
+    ),
+    "node after the hangup": (
+        lambda patient: patient.dialplan(DIALPLAN.replace("agi-sms-event", "agi-sms")),
+        {("dialplan.after_hangup", "warning")},
+        "from-trunk,h,1",
+    ),
+    "node with an argument that the subroutine gives": (
+        step("Gosub(agi-sms,s,1(desk,call=${X}))"),
+        {("dialplan.argument", "error")},
+        "call=${X} is given by the subroutine itself",
+    ),
+    "node with a blank": (
+        step("Gosub(agi-sms,s,1( front  desk))"),
+        {("dialplan.node_unknown", "error")},
+        '"front  desk"',
     ),
     "AMI user without system": (
         file("manager.conf", "write = system,command\n", "write = reporting\n", MANAGER),
@@ -208,6 +252,7 @@ FAULTS: dict[str, tuple[Fault, Bad, str]] = {
 
 OURS = {  # what we judge, and not how this Asterisk or that one tells it
     *("one channelvar is missing", "write timeout is the default", "HTTP is open to the network"),
+    *("HTTP is open to the network beside TLS",),
     *("module app_userevent", "module func_uri", "subroutine of another version", "subroutine is not whole"),
     *(name for name in FAULTS if "node" in name or "bare" in name or "FastAGI" in name),
 }

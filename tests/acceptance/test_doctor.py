@@ -155,7 +155,7 @@ def wrong(patient: Patient, gateway: Gateway, fault: Fault, expected: Bad, words
         found, _ = examine(gateway)
     assert bad(found) == expected
     assert words in "\n".join(row["what"] for row in found)
-    assert all(row["mend"] for row in found if row["severity"] in ("warning", "error"))
+    assert all(row["mend"] for row in found if row["severity"] != "ok")
 
 
 @pytest.mark.parametrize(
@@ -245,6 +245,30 @@ def test_pbx_without_ari(patient: Patient, gateway: Gateway) -> None:
     wait_for("the visit is in AstDB", lambda: patient.asterisk.database("agi-sms") or len(gateway.history()) > told)
     wait_for("it is taken", lambda: not patient.asterisk.database("agi-sms"), deadline=60)
     wait_for("its message is there", lambda: len(gateway.history()) > told)
+
+
+@pytest.mark.parametrize("right", ["command", "reporting"])
+def test_clock_and_trunks_of_a_pbx_without_ari(patient: Patient, gateway: Gateway, right: str) -> None:
+    without_ari(gateway)
+    known = ("gateway.runs", "dialplan.ari_off")
+    with patient.changed("manager.conf", "write = system,command\n", f"write = system,{right}\n", "manager reload"):
+        found, _ = examine(gateway)
+        assert bad(found, but=known) == set()
+        assert "agrees with ours" in said(found, "ami.clock")
+        assert said(found, "pjsip.trust_id_inbound") == "trunks tell who withholds"
+        hidden = ("pjsip.conf", "trust_id_inbound = yes\n\n[trunk]", "\n[trunk]", "module reload res_pjsip.so")
+        with patient.changed(*hidden):
+            found, _ = examine(gateway)
+    assert bad(found, but=known) == {("pjsip.trust_id_inbound", "warning")}
+    assert "in trunk:" in said(found, "pjsip.trust_id_inbound")
+
+
+def test_trunks_that_ami_may_not_tell(patient: Patient, gateway: Gateway) -> None:
+    without_ari(gateway)
+    with patient.changed("manager.conf", "write = system,command\n", "write = system\n", "manager reload"):
+        found, _ = examine(gateway)
+    assert bad(found) == {("dialplan.read", "unknown"), ("pjsip.trust_id_inbound", "unknown")}
+    assert all(row["mend"] for row in found if row["severity"] == "unknown")
 
 
 @ONLY_22

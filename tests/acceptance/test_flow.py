@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_sms import dialplan, flow_draw, flow_mermaid
+from agi_sms import dialplan, dialplan_places, flow_draw, flow_mermaid
 from agi_sms.asterisk import survey
 from agi_sms.asterisk.settings import Ami
 from rig import asterisk as rig_asterisk
@@ -129,3 +129,26 @@ async def test_what_is_saved_by_the_command_line_is_the_same(fresh_asterisk: Ast
     saved = dialplan.parse_show(engine.docker(*command))
     assert own(saved, "company") == own(recorded("company"), "company")
     assert not saved.cut
+
+
+PATTERNS = (
+    *("_X", "_X!", "_X.", "_XX", "_XX!", "_N", "_Z", "_[3-7]", "_[0-57-9]", "_[23]", "_[24]", "_5", "_5."),
+    *("_.", "_!", "_*X", "_+X.", "_+48NX.", "_NX", "_5X!", "_NXX", "_[a-c]X", "_[13579].", "_x5", "_1-5X"),
+    *("5", "55", "s", "abc"),
+)
+DIALLED = (*"0123456789*", "55", "25", "15", "05", "500", "123", "155", "a5", "*5", "+5", "+482", "+48222", "abc", "s")
+
+
+async def test_patterns_are_tried_in_asterisks_order(shared_asterisk: rig_asterisk.Asterisk) -> None:
+    """For each number, those that fit, and which of them Asterisk takes."""
+    lines = "".join(f"exten => {name},1,NoOp({at})\n" for at, name in enumerate(PATTERNS))
+    shared_asterisk.load_dialplan(f"[tried]\n{lines}")
+    plan = dialplan.parse_show(shared_asterisk.cli("dialplan show tried"))
+    places = dialplan_places.Places(plan)
+    for exten in DIALLED:
+        told = shared_asterisk.cli(f"dialplan show {exten}@tried")
+        fitting = re.findall(r"^  '(.*?)' =>", told, re.MULTILINE)
+        assert {
+            name for name in PATTERNS if name == exten or (name[0] == "_" and dialplan_places.fits(name, exten))
+        } == {*fitting}, exten
+        assert [one.extension.name for one in places.variants("tried", exten)] == fitting[:1], (exten, fitting)

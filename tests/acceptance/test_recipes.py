@@ -37,15 +37,25 @@ exten => 203,1,Goto(sms-on-call,s,1)
 exten => 204,1,Goto(sms-order-status,s,1)
 exten => 205,1,Goto(sms-ring-group,s,1)
 exten => 206,1,Goto(sms-voicemail,100,1)
-; What FreePBX makes of an inbound route to a Custom Destination with Return, and of a queue.
+; What FreePBX makes of an inbound route to Custom Destinations with Return, and of what they lead to.
 exten => _3XX,1,Set(__FROM_DID={DID})
  same => n,Gosub(${{DB(test/target)}})
- same => n,Answer()
+ same => n,GosubIf($["${{DB(test/second)}}" != ""]?${{DB(test/second)}})
  same => n,Set(DB(test/went on)=1)
- same => n,GotoIf($["${{DB(test/queue)}}" = ""]?end)
- same => n,Queue(support,,,,${{DB(test/queue)}})
+ same => n,GotoIf($["${{DB(test/next)}}" != ""]?freepbx,${{DB(test/next)}},1)
+ same => n,Answer()
+ same => n,Hangup()
+[freepbx]
+exten => queue,1,Answer()
+ same => n,Queue(support,,,,${{DB(test/wait)}})
  same => n,Gosub(sms-fpbx-queue-full,400,1)
- same => n(end),Hangup()
+ same => n,Hangup()
+exten => phone,1,Dial(PJSIP/100,15)
+ same => n,Hangup()
+exten => both,1,Dial(PJSIP/100,15)
+ same => n,Goto(box,1)
+exten => box,1,Voicemail(100@default,u)
+ same => n,Hangup()
 """
 DIALPLAN = "".join(f"#include {path.name}\n" for path in configuration.RECIPES) + ENTRIES
 
@@ -367,7 +377,59 @@ def test_custom_destination_watches_a_queue(
 ) -> None:
     """The hangup handler sees who hung up; where the queue gave the call back, its fail-over destination tells."""
     flows.put(asterisk, "target", "sms-fpbx-queue-watch,400,1")
-    flows.put(asterisk, "queue", wait)
+    flows.put(asterisk, "next", "queue")
+    flows.put(asterisk, "wait", wait)
     rows = call(gateway, asterisk, "300", caller="+48600100423", hold=hold)
     text = rf"Call back: \+48600100423 waited in queue 400 until {CLOCK} \({reason}\)\."
     only(rows, "queue-abandoned", DESK, text)
+
+
+def test_custom_destination_watches_a_phone(asterisk: Asterisk, gateway: Gateway, phones: Phones) -> None:
+    phones("100", ring=60)
+    flows.put(asterisk, "target", "sms-fpbx-missed-watch,100,1")
+    flows.put(asterisk, "next", "phone")
+    text = rf"Missed call from \+48600100424 for 100 at {CLOCK}\."
+    rows = call(gateway, asterisk, "300", caller="+48600100424", hangup_after_ms=700)
+    only(rows, "missed-call", DESK, text)
+
+
+@pytest.mark.asterisk_versions("22")
+def test_custom_destination_watches_a_phone_that_answers(asterisk: Asterisk, gateway: Gateway, phones: Phones) -> None:
+    phones("100", hangup_after=0.3)
+    flows.put(asterisk, "target", "sms-fpbx-missed-watch,100,1")
+    flows.put(asterisk, "next", "phone")
+    (row,) = call(gateway, asterisk, "300")
+    assert (row["node"], row["status"], row["reason"]) == ("missed-call", "skipped", "condition")
+
+
+@pytest.mark.asterisk_versions("22")
+def test_custom_destination_watches_a_box_that_gets_nothing(asterisk: Asterisk, gateway: Gateway) -> None:
+    flows.put(asterisk, "target", "sms-fpbx-voicemail-watch,100,1")
+    flows.put(asterisk, "next", "box")
+    assert call(gateway, asterisk, "300", digits="#", hold=1) == []
+
+
+def test_custom_destinations_one_behind_the_other(asterisk: Asterisk, gateway: Gateway, phones: Phones) -> None:
+    """Nobody answers, and the caller leaves a message: each handler tells its own."""
+    phones("100", busy=True)
+    flows.put(asterisk, "target", "sms-fpbx-missed-watch,100,1")
+    flows.put(asterisk, "second", "sms-fpbx-voicemail-watch,100,1")
+    flows.put(asterisk, "next", "both")
+    rows = call(gateway, asterisk, "300", caller="+48600100426", digits="#", talk=True, hold=4)
+    missed, left = sorted(rows, key=lambda row: str(row["node"]))
+    only([missed], "missed-call", DESK, rf"Missed call from \+48600100426 for 100 at {CLOCK}\.")
+    only([left], "voicemail-left", DESK, rf"New voicemail for 100 from \+48600100426, \d\d\.\d\d\. {CLOCK}\.")
+
+
+@pytest.mark.asterisk_versions("22")
+def test_custom_destination_of_those_on_call(asterisk: Asterisk, gateway: Gateway, phones: Phones) -> None:
+    """They have their SMS before the phones ring."""
+    phone = phones("100", busy=True)
+    flows.put(asterisk, "target", "sms-fpbx-on-call,s,1")
+    flows.put(asterisk, "next", "phone")
+    rows = call(gateway, asterisk, "300", caller="+48600100427")
+    assert phone.calls() == 1
+    assert sorted(row["recipient"] for row in rows) == sorted(ON_CALL)
+    for row in rows:
+        assert (row["node"], row["sender"]) == ("on-call-alarm", "ALARM")
+        assert re.fullmatch(rf"Alarm line: \+48600100427 called \{DID} at {CLOCK}\.\nCall \d+\.\d+", row["text"])

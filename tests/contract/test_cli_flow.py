@@ -131,7 +131,7 @@ def test_depth_and_extension(shell: Shell) -> None:
     [
         (("anouncement", "--from", COMPANY), MISTAKES, "no context 'anouncement'; near it: announcement"),
         (("menu", "--exten", "7", "--from", COMPANY), MISTAKES, "menu has no extension '7'"),
-        (("menu", "--from", str(DATA / "company.conf")), NOT_DONE, "not what `dialplan show` prints"),
+        (("menu", "--from", str(DATA / "company.conf")), MISTAKES, "not what `dialplan show` prints"),
         (("menu", "--from", "no-such-file"), MISTAKES, "No such file"),
         (("menu", "--depth", "-1", "--from", COMPANY), MISTAKES, "0<=x<=100"),
         (("menu", "--pbx", "other", "--from", COMPANY), MISTAKES, "no pbx 'other'; there are: none"),

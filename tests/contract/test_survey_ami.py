@@ -93,7 +93,7 @@ async def test_everything() -> None:
 async def test_nothing_is_changed_and_no_secret_kept() -> None:
     async with fake_ami.running(answers=ANSWERS) as fake:
         found = await ask(fake)
-    reads = {"Login", "ListCommands", "CoreSettings", "DBGetTree", "ModuleCheck", "GetConfig", "Logoff"}
+    reads = {"Login", "ListCommands", "Ping", "CoreSettings", "DBGetTree", "ModuleCheck", "GetConfig", "Logoff"}
     assert {action["Action"] for action in fake.actions} <= reads
     assert fake_ami.SECRET not in repr(found)
     assert "secret.key" not in repr(found)
@@ -146,6 +146,104 @@ async def test_globals_of_the_dialplan(right: str, answers: dict[str, Any], expe
         found = await survey_ami.ask(fake.settings(), [], names, patience=timedelta(seconds=5))
     assert found.trouble is None
     assert found.variables == expected
+
+
+# --- what ARI tells where there is one ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ahead", [-3600, 0, 90])
+async def test_clock(ahead: int) -> None:
+    def pong(_: fake_ami.Action) -> str:
+        return f"Response: Success\r\nPing: Pong\r\nTimestamp: {datetime.now(UTC).timestamp() + ahead:.6f}"
+
+    async with fake_ami.running(answers=ANSWERS | {"Ping": pong}) as fake:
+        found = await ask(fake)
+    assert found.ahead is not None
+    assert abs(found.ahead - timedelta(seconds=ahead)) <= found.took / 2 + timedelta(milliseconds=1)
+
+
+@pytest.mark.parametrize("said", ["", "\r\nTimestamp: soon", "\r\nTimestamp: 1e300"])
+async def test_clock_that_nobody_tells(said: str) -> None:
+    async with fake_ami.running(answers=ANSWERS | {"Ping": f"Response: Success\r\nPing: Pong{said}"}) as fake:
+        found = await ask(fake)
+    assert (found.ahead, found.trouble) == (None, None)
+
+
+PHONES = {"acme": ("", "acme", "no"), "bell": ("", "", "yes"), "200": ("200", "", "no"), "anonymous": ("", "", "no")}
+
+
+def phones(action: fake_ami.Action) -> str:
+    """What PJSIPShowEndpoints answers, as res/res_pjsip/pjsip_configuration.c has it."""
+    said = "Response: Success\r\nEventList: start\r\nMessage: A listing of Endpoints follows, presented as EndpointList"
+    at = f"ActionID: {action['ActionID']}"
+    for name, (auths, outbound, _) in PHONES.items():
+        event = f"Event: EndpointList\r\nObjectType: endpoint\r\nObjectName: {name}\r\nAor: {name}"
+        said += f"\r\n{at}\r\n\r\n{event}\r\nAuths: {auths}\r\nOutboundAuths: {outbound}"
+    return f"{said}\r\n{at}\r\n\r\nEvent: EndpointListComplete\r\nEventList: Complete\r\nListItems: {len(PHONES)}"
+
+
+def trusts(action: fake_ami.Action) -> str:
+    name = action["Variable"].removeprefix("PJSIP_ENDPOINT(").removesuffix(",trust_id_inbound)")
+    return f"Response: Success\r\nVariable: {action['Variable']}\r\nValue: {PHONES[name][2]}"
+
+
+def shown(action: fake_ami.Action) -> str:
+    """What the command line prints of an endpoint, Asterisk 22."""
+    name = action["Command"].removeprefix("pjsip show endpoint ")
+    lines = ("", f" Endpoint:  {name}   Not in use    0 of inf", " trust_id_inbound   : " + PHONES[name][2], "")
+    return "Response: Success\r\nMessage: Command output follows" + "".join(f"\r\nOutput: {one}" for one in lines)
+
+
+@pytest.mark.parametrize("right", ["Getvar", "Command"])
+async def test_trunks(right: str) -> None:
+    """Those of ARI's survey, by whichever right there is; and no password of a phone is asked for."""
+    told = ANSWERS | {"ListCommands": commands("PJSIPShowEndpoints", right), "PJSIPShowEndpoints": phones}
+    told |= {"Getvar": trusts, "Command": shown}
+    async with fake_ami.running(answers=told) as fake, asyncio.timeout(10):
+        found = await survey_ami.ask(fake.settings(), [], patience=timedelta(seconds=5), endpoints=True)
+    assert found.trouble is None
+    assert found.endpoints == facts.Endpoints(
+        looked=(
+            facts.Endpoint(name="200", trusts=False, trunk=False),
+            facts.Endpoint(name="acme", trusts=False, trunk=True),
+            facts.Endpoint(name="anonymous", trusts=False, trunk=False),
+            facts.Endpoint(name="bell", trusts=True, trunk=True),
+        ),
+        count=4,
+    )
+    assert fake.done("PJSIPShowEndpoint") == []
+
+
+@pytest.mark.parametrize(
+    ("rights", "answers", "expected"),
+    [
+        (("PJSIPShowEndpoints",), {}, None),
+        (("Getvar", "Command"), {}, None),
+        (("PJSIPShowEndpoints", "Getvar"), {"Getvar": "Response: Error\r\nMessage: no"}, (0, 4)),
+        (("PJSIPShowEndpoints", "Command"), {"Command": fake_ami.DENIED}, (0, 4)),
+        (
+            ("PJSIPShowEndpoints", "Getvar"),
+            {"PJSIPShowEndpoints": "Response: Error\r\nMessage: No endpoints found"},
+            (0, 0),
+        ),
+    ],
+)
+async def test_trunks_that_nobody_tells(
+    rights: tuple[str, ...], answers: dict[str, Any], expected: tuple[int, int] | None
+) -> None:
+    told = ANSWERS | {"ListCommands": commands(*rights), "PJSIPShowEndpoints": phones} | answers
+    async with fake_ami.running(answers=told) as fake, asyncio.timeout(10):
+        found = await survey_ami.ask(fake.settings(), [], patience=timedelta(seconds=5), endpoints=True)
+    assert found.trouble is None
+    endpoints = found.endpoints
+    assert (None if endpoints is None else (len(endpoints.looked), endpoints.count)) == expected
+
+
+async def test_trunks_are_asked_for_where_they_are_wanted() -> None:
+    async with fake_ami.running(answers=ANSWERS | {"ListCommands": commands("PJSIPShowEndpoints", "Getvar")}) as fake:
+        found = await ask(fake)
+    assert found.endpoints is None
+    assert fake.done("PJSIPShowEndpoints") == []
 
 
 async def test_login_is_refused() -> None:

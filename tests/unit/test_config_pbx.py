@@ -209,7 +209,7 @@ def test_hosts_that_can(load: Load, host: str) -> None:
 @pytest.mark.parametrize("host", ["a..b", f"{LONG}.example", "a/b"])
 def test_where_nobody_can_listen(load: Load, host: str) -> None:
     (mistake,) = refused(load, f'{{listen: "{host}:4573"}}', AMI)
-    assert mistake.startswith(f"agi.listen: {host} {'must be' if '/' in host else 'is no'} ")
+    assert mistake.startswith(f"agi.listen: {'must be' if '/' in host else 'is no'} ")
 
 
 EVERYWHERE = '{listen: "0.0.0.0:4573"}'

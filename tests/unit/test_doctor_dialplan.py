@@ -1,14 +1,17 @@
 """What doctor says of a dialplan: our subroutines in it, and the nodes that it names."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agi_sms import dialplan, doctor
+from agi_sms import dialplan, doctor, doctor_arguments
 from agi_sms import doctor_facts as facts
+from agi_sms.asterisk import arguments
 from agi_sms.doctor_finding import Finding, Severity
+from tests.unit import test_doctor_needs as shipped
 from tests.unit import wellness
 from tests.unit.wellness import NODE, PBX, only, world, wrong
 
@@ -64,7 +67,7 @@ def test_subroutine_is_not_loaded(tmp_path: Path, way: str, loaded: tuple[str, .
     *found, nodes = found
     assert ids(found) == [("dialplan.subroutine", ERROR)] * len(missing)
     assert (nodes.id, nodes.severity) == ("dialplan.node_unreached", WARNING)
-    assert nodes.what == "no call reaches desk: what is said of the dialplan keeps it"
+    assert nodes.what == "calls that enter desk do not reach the gateway, see the errors under 'dialplan of main'"
     for one, words in zip(found, missing, strict=True):
         assert words in one.what
         assert "from-trunk,100,2 (extensions.conf:2)" in one.what
@@ -253,8 +256,9 @@ def test_agi_address(tmp_path: Path, listen: str, variable: str, right: bool) ->
 
 
 def test_agi_address_that_nobody_tells(tmp_path: Path) -> None:
-    ari = replace(wellness.ARI, variables=None)
-    (found,) = told(tmp_path, steps(CALLS["agi"]), ari=ari)
+    doors: dict[str, Any] = {door: replace(getattr(wellness, door.upper()), variables=None) for door in ("ari", "ami")}
+    watchdog, found = told(tmp_path, steps(CALLS["agi"]), **doors)
+    assert (watchdog.id, watchdog.severity) == ("dialplan.watchdog", UNKNOWN)
     assert (found.id, found.severity) == ("dialplan.agi_address", UNKNOWN)
     assert "dialplan show globals" in found.mend
 
@@ -315,7 +319,8 @@ def test_ways_that_are_not_open(
         one for one in told(tmp_path, steps(CALLS[way]), pbx={"main": pbx}, **said) if one.id.startswith("dialplan")
     ]
     expected = [*expected, ("dialplan.node_unreached", WARNING)] if ERROR in dict(expected).values() else expected
-    found = [one for one in found if one.id != "dialplan.agi_address" and one.id != "dialplan.unrecorded"]
+    beside = ("dialplan.agi_address", "dialplan.unrecorded", "dialplan.watchdog")
+    found = [one for one in found if one.id not in beside]
     assert ids(found) == expected
     assert not expected or (mend in found[0].mend and "from-trunk,100,1" in found[0].what)
 
@@ -328,15 +333,183 @@ def test_ways_that_are_not_open(
     [
         ("Gosub(agi-sms,s,1(desk,7))", "the argument 7 is no key=value"),
         ("Gosub(agi-sms-event,s,1(desk,colour=red))", "the argument colour=red is none that there is"),
-        ("Gosub(agi-sms,s,1(desk,var.A B=1))", "the argument var.A B=1 is none that there is"),
+        ("Gosub(agi-sms,s,1(desk,var.A B=1))", "the argument var.A B=1 cannot be used (not a variable's name"),
         ("AGI(agi://127.0.0.1:4573/desk,7)", "the argument 7 is no key=value"),
-        ("Gosub(agi-sms,s,1(desk,var.A=,,delay=5m,sender=A,recipients=${R},${ANY},${KEY}=1))", ""),
+        ("Gosub(agi-sms,s,1(desk,call=${X}))", "the argument call=${X} is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,back=1))", "the argument back=1 is given by the subroutine itself"),
+        ("Gosub(agi-sms-agi,s,1(desk,linkedid=1))", "the argument linkedid=1 is given by the subroutine itself"),
+        ("Gosub(agi-sms-event,s,1(desk,trunk=acme))", "the argument trunk=acme is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,visit=${X}))", "the argument visit=${X} is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,caller=${X}))", "the argument caller=${X} is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,dialled=${X}))", "the argument dialled=${X} is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,origin=${X}))", "the argument origin=${X} is given by the subroutine itself"),
+        ("Gosub(agi-sms,s,1(desk,var.A=1,var.A=${B}))", "the argument var.A=${B} is given twice"),
+        ("Stasis(agi-sms,desk,call=1,call=2)", "the argument call=2 is given twice"),
+        ("Stasis(agi-sms,desk,visit=no%20visit)", "cannot be used (visit is neither a UUID nor the like"),
+        ("Gosub(agi-sms,s,1(desk,delay=soon))", "the argument delay=soon cannot be used ("),
+        ("Gosub(agi-sms,s,1(desk,sender=WayTooLongForIt))", "the argument sender=WayTooLongForIt cannot be used ("),
+        ("Gosub(agi-sms,s,1(desk,recipients=${R}))", "recipients=${R} is not used: the node desk has no"),
+        (
+            "Gosub(agi-sms,s,1(desk,,,,,,,,,var.A=1))",
+            "the argument var.A=1 is the 9th or later, and [agi-sms] hands on 8",
+        ),
+        ("Stasis(agi-sms,desk,call=1,origin=2,back=1,var.A=1,var.B=2,var.C=3,var.D=4,var.E=5,var.F=6)", ""),
+        ("Gosub(agi-sms,s,1(desk,sender=${S},delay=${D},var.A=${B},var.C=${B}))", ""),
+        ('Gosub(agi-sms,s,1(desk,var.A="1,2",sender=A%26B))', ""),
+        ("Gosub(agi-sms,s,1(desk,var.A=,,delay=5m,sender=A,${ANY},${KEY}=1))", ""),
+        ("Gosub(agi-sms,s,1(other,recipients=+48600100300,delay=2h))", ""),
     ],
 )
 def test_arguments(tmp_path: Path, application: str, words: str) -> None:
-    found = [one for one in told(tmp_path, steps(CALLS["ari"], application)) if one.id == "dialplan.argument"]
+    calls = steps(CALLS["ari"], application)
+    nodes = {"desk": NODE, "other": NODE | {"dialplan_recipients": True}}
+    found = [one for one in told(tmp_path, calls, nodes=nodes) if one.id == "dialplan.argument"]
     assert [one.severity for one in found] == [ERROR] * bool(words)
     for one in found:
         assert words in one.what
         assert "from-trunk,100,2 (extensions.conf:2)" in one.what
         assert ("AGI(agi://HOST/NODE?key=value" in one.mend) == application.startswith("AGI")
+
+
+@pytest.mark.parametrize("subroutine", dialplan.OURS)
+@pytest.mark.parametrize("key", [*arguments.KEYS, "var.A"])
+def test_keys_that_are_left_to_the_dialplan(tmp_path: Path, subroutine: str, key: str) -> None:
+    value = {"recipients": "%2B48600100300", "sender": "A", "delay": "5m"}.get(key, "1")
+    nodes = {"desk": NODE | {"dialplan_recipients": True}}
+    found = told(tmp_path, steps(f"Gosub({subroutine},s,1(desk,{key}={value}))"), nodes=nodes)
+    left = key in doctor_arguments.WISHES or key == "var.A"
+    assert [one.id for one in found] == ([] if left else ["dialplan.argument"])
+
+
+def test_subroutines_give_the_others() -> None:
+    """In dialplan/: twice given, the gateway, or whoever reads a record in AstDB, refuses them."""
+    files = [line for path in shipped.DIALPLAN.glob("agi-sms*.conf") for line in path.read_text().splitlines()]
+    code = "\n".join(line for line in files if not line.startswith(";"))
+    given = set(re.findall(r"\b([a-z_]+)=(?:\$\{|1,|event:)", code)) & set(arguments.KEYS)
+    assert given == set(arguments.KEYS) - set(doctor_arguments.WISHES)
+    assert f"${{ARG{doctor_arguments.HANDED_ON + 1}}}" in code
+    assert f"${{ARG{doctor_arguments.HANDED_ON + 2}}}" not in code
+
+
+# --- what is misspelt -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("application", "severity", "words"),
+    [
+        ("Gosub(agi_sms,s,1(desk))", ERROR, "there is no [agi_sms] to which from-trunk,100,2"),
+        ("Gosub(agisms,s,1(desk))", ERROR, "there is no [agisms]"),
+        ("Gosub(agi-sms,1,1(desk))", ERROR, "agi-sms,1,1 is not where [agi-sms] begins"),
+        ("Gosub(agi-sms,s,5(desk))", ERROR, "agi-sms,s,5 is not where"),
+        ("Gosub(agi-sms,1(desk))", ERROR, "agi-sms,1 is an extension of from-trunk, which it does not have"),
+        ("Gosub(agi-sms(desk))", ERROR, "agi-sms is a priority of from-trunk,100, which it does not have"),
+        ("GosubIf($[${X}]?agi-sms-event,1,1(desk))", ERROR, "agi-sms-event,1,1 is not where"),
+        ("ExecIf($[${X}]?Gosub(agi_sms,s,1(desk)))", ERROR, "there is no [agi_sms]"),
+        ("Set(CHANNEL(hangup_handler_push)=agi-sms-evnt,s,1(desk))", ERROR, "there is no [agi-sms-evnt]"),
+        ("Dial(PJSIP/a,20,B(agi-sms^1^1(desk)))", ERROR, "agi-sms,1,1 is not where"),
+        ("Goto(agi-sms,s,1)", WARNING, "goes to agi-sms,s,1"),
+        ("GotoIf($[${X}]?agi-sms-event,s,1)", WARNING, "goes to agi-sms-event,s,1"),
+        ("Goto(agi_sms,s,1)", WARNING, "goes to agi_sms,s,1"),
+        ("Gosub(agi-sms,${X},1(desk))", None, ""),
+        ("Gosub(somewhere,s,1(desk))", None, ""),
+        ("Gosub(sub-agi,s,1)", None, ""),
+        ("Goto(100,1)", None, ""),
+    ],
+)
+def test_misspelt(tmp_path: Path, application: str, severity: Severity | None, words: str) -> None:
+    found = [one for one in told(tmp_path, steps(CALLS["ari"], application)) if one.id == "dialplan.misspelt"]
+    assert [one.severity for one in found] == ([severity] if severity else [])
+    for one in found:
+        assert words in one.what
+        assert "from-trunk,100,2 (extensions.conf:2)" in one.what
+        assert "Gosub(agi-sms" in one.mend or "hangup_handler_push)=agi-sms-event,s,1" in one.mend
+
+
+def test_context_of_a_name_like_ours_is_somebodys(tmp_path: Path) -> None:
+    text = steps(CALLS["ari"], "Gosub(agi-sms2,s,1(desk))") + "\n[agi-sms2]\nexten => s,1,Return()\n"
+    assert told(tmp_path, text) == []
+
+
+def test_node_with_blanks(tmp_path: Path) -> None:
+    """Those around it do not count, as in arguments.parse; those in it can be seen."""
+    assert told(tmp_path, steps("Gosub(agi-sms,s,1( desk ))")) == []
+    (found,) = told(tmp_path, steps(CALLS["ari"], "Gosub(agi-sms,s,1(front  desk))"))
+    assert found.what.startswith('there is no node "front  desk", which is entered at from-trunk,100,2')
+
+
+# --- after the hangup -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("exten => h,1,Gosub(agi-sms,s,1(desk,var.A=${B}))\n", True),
+        ("exten => h,1,Gosub(agi-sms-agi,s,1(desk,var.A=${B}))\n", True),
+        ("exten => h,1,AGI(agi://127.0.0.1:4573/desk,var.A=${B})\n", True),
+        ("exten => h,1,Stasis(agi-sms,desk,var.A=${B})\n", True),
+        ("exten => 200,1,Set(CHANNEL(hangup_handler_push)=agi-sms,s,1(desk,var.A=${B}))\n", True),
+        ("exten => h,1,Gosub(agi-sms-event,s,1(desk,var.A=${B}))\n", False),
+        ("exten => 200,1,Set(CHANNEL(hangup_handler_push)=agi-sms-event,s,1(desk,var.A=${B}))\n", False),
+    ],
+)
+def test_entered_after_the_hangup(tmp_path: Path, text: str, warned: bool) -> None:
+    found = [one for one in told(tmp_path, steps(CALLS["ari"]) + text) if one.id == "dialplan.after_hangup"]
+    assert [one.severity for one in found] == [WARNING] * warned
+    for one in found:
+        assert "(extensions.conf:2)" in one.what
+        assert "agi-sms-event,s,1(desk,var.A=${B})" in one.mend
+
+
+# --- the watchdog -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "severity", "words"),
+    [
+        ("", None, ""),
+        ("2", None, ""),
+        ("0.8", None, ""),
+        ("10", None, ""),
+        ("0", ERROR, "AGISMS_WATCHDOG is 0"),
+        ("-1", ERROR, "AGISMS_WATCHDOG is -1"),
+        ("2s", ERROR, "AGISMS_WATCHDOG is 2s"),
+        ("nan", ERROR, "AGISMS_WATCHDOG is nan"),
+        ("0.3", WARNING, "hold_budget 150ms"),
+        ("30", WARNING, "30s"),
+    ],
+)
+@pytest.mark.parametrize("way", ["ari", "agi"])
+def test_watchdog(tmp_path: Path, way: str, value: str, severity: Severity | None, words: str) -> None:
+    variables = {"AGISMS_AGI": "", "AGISMS_WATCHDOG": value}
+    for doors in (
+        {"ari": replace(wellness.ARI, variables=variables)},
+        {"ari": replace(wellness.ARI, variables=None), "ami": replace(wellness.AMI, variables=variables)},
+    ):
+        found = told(tmp_path, steps(CALLS[way]), **doors)
+        assert ids(found) == ([("dialplan.watchdog", severity)] if severity else [])
+        assert all(words in one.what and "AGISMS_WATCHDOG=2" in one.mend for one in found)
+
+
+def test_watchdog_of_a_longer_hold_budget(tmp_path: Path) -> None:
+    variables = {"AGISMS_AGI": "", "AGISMS_WATCHDOG": "1"}
+    world_ = world(ari=replace(wellness.ARI, variables=variables))
+    assert wrong(doctor.findings(wellness.loaded(tmp_path), world_)) == []
+    one = only(doctor.findings(wellness.loaded(tmp_path, hold_budget="900ms"), world_))
+    assert (one.id, one.severity) == ("dialplan.watchdog", WARNING)
+
+
+def test_watchdog_that_nobody_tells_or_needs(tmp_path: Path) -> None:
+    ari = replace(wellness.ARI, variables=None)
+    dumb = replace(wellness.AMI, variables=None)
+    assert ids(told(tmp_path, steps(CALLS["ari"]), ari=ari, ami=dumb)) == [("dialplan.watchdog", UNKNOWN)]
+    ami = replace(wellness.AMI, variables={"AGISMS_AGI": "", "AGISMS_WATCHDOG": "0"})
+    assert told(tmp_path, steps(CALLS["event"]), ari=ari, ami=ami) == []
+
+
+def test_bare_events_that_are_not_taken(tmp_path: Path) -> None:
+    ami = {key: value for key, value in PBX["ami"].items() if key != "bare_events"}
+    found = told(tmp_path, steps(CALLS["userevent"]), pbx={"main": PBX | {"ami": ami}})
+    (off,) = [one for one in found if one.id == "dialplan.bare_events"]
+    assert off.severity is ERROR
+    assert off.what.startswith("bare events are not taken (pbx.main.ami.bare_events): no SMS comes of ")
+    assert off.mend.startswith("Gosub(agi-sms-event,s,1(desk)) there, or bare_events: true")

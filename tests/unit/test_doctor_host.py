@@ -44,8 +44,9 @@ def test_exit_code(severities: list[str], code: int) -> None:
 
 def test_what_is_known_of_can_be_ignored(tmp_path: Path) -> None:
     loaded = wellness.loaded(tmp_path)
-    assert only(doctor.findings(loaded, world(gateway=OFF, ari=None))).id == "gateway.runs"
-    assert wrong(doctor.findings(loaded, world(gateway=OFF, ari=None), ignored={"gateway.runs"})) == []
+    ari = replace(wellness.ARI, application=facts.Application(registered=False))
+    assert only(doctor.findings(loaded, world(gateway=OFF, ari=ari))).id == "gateway.runs"
+    assert wrong(doctor.findings(loaded, world(gateway=OFF, ari=ari), ignored={"gateway.runs"})) == []
 
 
 # --- configuration and gateway ------------------------------------------------------------------------------------
@@ -314,3 +315,18 @@ def test_receipts_that_cannot_come_in(tmp_path: Path, receipts: dict[str, str] |
 def test_receipts_on_this_machine_need_no_tls(tmp_path: Path, url: str) -> None:
     loaded = wellness.loaded(tmp_path, providers={"company": REPORTING}, receipts=RECEIPTS | {"public_url": url})
     assert wrong(doctor.findings(loaded, world(listener=HERE, public=OUT))) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "where", "command"),
+    [
+        ("connect", "sms.example:443", "nc -vz sms.example 443"),
+        ("connect", "[::1]:443", "nc -vz ::1 443"),
+        ("timeout", "[2001:db8::7]:2775", "nc -vz 2001:db8::7 2775"),
+        ("dns", "sms.example:443", "getent hosts sms.example"),
+    ],
+)
+def test_commands_that_tell_more(tmp_path: Path, code: str, where: str, command: str) -> None:
+    dead = facts.Reached(where=where, trouble=facts.Trouble(code=code, detail="words"))
+    one = only(doctor.findings(wellness.loaded(tmp_path), world(providers={"company": (dead,)})))
+    assert one.mend.endswith(command)

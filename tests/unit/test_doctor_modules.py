@@ -91,6 +91,7 @@ def files(name: str, **values: str) -> facts.Ami:
         (files("ari.conf", websocket_write_timeout=""), "ari.conf.websocket_write_timeout", WARNING, "not set"),
         (files("http.conf", bindaddr="0.0.0.0"), "http.conf.bindaddr", WARNING, "0.0.0.0"),
         (files("http.conf", bindaddr="192.0.2.7"), "http.conf.bindaddr", WARNING, "192.0.2.7"),
+        (files("http.conf", bindaddr="0.0.0.0", tlsenable="yes"), "http.conf.bindaddr", WARNING, "0.0.0.0, in clear"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -107,7 +108,6 @@ def test_files(tmp_path: Path, ami: facts.Ami, key: str, severity: Severity, wor
         files("ari.conf", websocket_write_timeout="1000"),
         files("http.conf", bindaddr="::1"),
         files("http.conf", bindaddr="localhost"),
-        files("http.conf", bindaddr="0.0.0.0", tlsenable="yes"),
         files("http.conf", bindaddr=""),  # then the server is off, and ARI would not have answered
     ],
 )

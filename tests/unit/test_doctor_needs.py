@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from agi_sms import doctor_needs as needs
+from tests.unit import extensions
 
 DIALPLAN = Path(__file__).resolve().parents[2] / "dialplan"
 ARI_CONF = Path(__file__).resolve().parents[2] / "config" / "asterisk" / "ari.conf"
-_STEP = re.compile(r"(?:exten\s*=>?\s*(?P<exten>[^,]+),(?P<first>\d+)|same\s*=>?\s*n)(?:\([^)]*\))?,(?P<what>.*)")
 
 
 def steps(path: Path) -> dict[str, list[tuple[int, str, str]]]:
@@ -20,16 +20,8 @@ def steps(path: Path) -> dict[str, list[tuple[int, str, str]]]:
 def steps_of(text: str) -> dict[str, list[tuple[int, str, str]]]:
     """The extensions of one context of extensions.conf."""
     found: dict[str, list[tuple[int, str, str]]] = {}
-    exten = ""
-    for raw in text.splitlines():
-        line = re.sub(r"(?<!\\);.*", "", raw).strip().replace("\\;", ";")
-        match = _STEP.fullmatch(line)
-        if match is None:
-            continue
-        exten = match["exten"] or exten
-        here = found.setdefault(exten, [])
-        application, _, data = match["what"].partition("(")
-        here.append((len(here) + 1, application.strip(), data.rpartition(")")[0]))
+    for one in extensions.read(text):
+        found.setdefault(one.exten, []).append((one.number, one.application, one.data))
     return found
 
 
@@ -65,4 +57,4 @@ def test_settings_are_those_of_our_examples() -> None:
 
 def test_defaults_are_those_of_the_subroutines() -> None:
     assert needs.AGI_ADDRESS in (DIALPLAN / "agi-sms-agi.conf").read_text(encoding="utf-8")
-    assert f"default {needs.WATCHDOG:g}" in (DIALPLAN / "agi-sms.conf").read_text(encoding="utf-8")
+    assert f"default {needs.WATCHDOG.total_seconds():g}" in (DIALPLAN / "agi-sms.conf").read_text(encoding="utf-8")

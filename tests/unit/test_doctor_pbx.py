@@ -304,3 +304,52 @@ def test_pbx_with_addresses_alone(tmp_path: Path) -> None:
     loaded = wellness.loaded(tmp_path, agi={}, pbx={"main": {"addresses": ["192.0.2.7"]}})
     found = doctor.findings(loaded, world(ari=None, ami=None, plan=None, plan_trouble="no ami"))
     assert ("pbx.asked", UNKNOWN) in [(one.id, one.severity) for one in wrong(found)]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [(timedelta(0), []), (timedelta(seconds=-70), [("ami.clock", WARNING)]), (None, [("ami.clock", UNKNOWN)])],
+)
+def test_clock_of_a_pbx_with_ami_alone(
+    tmp_path: Path, ahead: timedelta | None, expected: list[tuple[str, Severity]]
+) -> None:
+    loaded = wellness.loaded(tmp_path, pbx={"main": {"ami": PBX["ami"]}})
+    ami = replace(AMI, ahead=ahead, took=timedelta(milliseconds=2))
+    found = wrong(doctor.findings(loaded, world(ari=None, ami=ami, plan=wellness.plan(EVENT))))
+    assert [(one.id, one.severity) for one in found] == expected
+
+
+def test_clock_that_ari_does_not_tell(tmp_path: Path) -> None:
+    """Where AMI does, that counts; else nobody can say."""
+    ari = replace(ARI, ahead=None)
+    assert wrong(doctor.findings(wellness.loaded(tmp_path), world(ari=ari))) == []
+    one = only(doctor.findings(wellness.loaded(tmp_path), world(ari=ari, ami=replace(AMI, ahead=None))))
+    assert (one.id, one.severity) == ("ari.clock", UNKNOWN)
+
+
+TRUNKS = facts.Endpoints(looked=(facts.Endpoint(name="acme", trusts=False, trunk=True),), count=2)
+LISTS = (AMI.actions or frozenset()) | {"PJSIPShowEndpoints"}
+
+
+@pytest.mark.parametrize(
+    ("ami", "expected"),
+    [
+        ({"endpoints": TRUNKS}, WARNING),
+        ({"endpoints": facts.Endpoints(looked=(), count=0)}, None),
+        ({"endpoints": facts.Endpoints(looked=(), count=3), "actions": LISTS}, UNKNOWN),
+        ({"actions": LISTS}, UNKNOWN),
+        ({}, None),  # no PJSIP
+    ],
+)
+def test_trunks_of_a_pbx_with_ami_alone(tmp_path: Path, ami: dict[str, Any], expected: Severity | None) -> None:
+    loaded = wellness.loaded(tmp_path, pbx={"main": {"ami": PBX["ami"]}})
+    found = wrong(doctor.findings(loaded, world(ari=None, ami=replace(AMI, **ami), plan=wellness.plan(EVENT))))
+    assert [(one.id, one.severity) for one in found] == ([("pjsip.trust_id_inbound", expected)] if expected else [])
+    assert all("acme" in one.what for one in found if one.severity is WARNING)
+
+
+@pytest.mark.parametrize(("modules", "told"), [(wellness.MODULES, False), (wellness.MODULES | {"chan_pjsip"}, True)])
+def test_trunks_that_ari_does_not_tell(tmp_path: Path, modules: frozenset[str], told: bool) -> None:
+    ari = replace(ARI, endpoints=None, modules=modules)
+    found = wrong(doctor.findings(wellness.loaded(tmp_path), world(ari=ari)))
+    assert [(one.id, one.severity) for one in found] == [("pjsip.trust_id_inbound", UNKNOWN)] * told

@@ -211,3 +211,21 @@ def test_the_heading_counts() -> None:
     assert flow_words.facts(Flow(title="a", steps=(), edges=())) == "no SMS node"
     flow = flow_draw.draw(COMPANY, "from-trunk", cards=CARDS)
     assert flow_words.facts(flow) == "13 SMS nodes · 8 different · 3 warnings"
+
+
+@pytest.mark.parametrize(("boxes", "more"), [(30, 0), (120, 1)])
+def test_work_on_a_dense_flow_is_bounded(monkeypatch: pytest.MonkeyPatch, boxes: int, more: int) -> None:
+    """As many comparisons as were meant, also where each box leads to many others far away."""
+    lines = [flow_order.Line(source=max(0, at - 3), target=at) for at in range(1, boxes)]
+    lines += [flow_order.Line(source=at, target=(at * 37 + 11) % boxes) for at in range(boxes * more)]
+    compared = 0
+
+    def between(left: flow_order.Cell, right: flow_order.Cell) -> int:
+        nonlocal compared
+        compared += 1 + len(left.above) * len(right.above) + len(left.below) * len(right.below)
+        return before(left, right)
+
+    before = flow_order._between
+    monkeypatch.setattr(flow_order, "_between", between)
+    flow_layout.arrange([(80.0, 30.0)] * boxes, lines)
+    assert 0 < compared <= flow_order.MOST_WORK * 1.1

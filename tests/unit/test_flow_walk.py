@@ -200,6 +200,92 @@ def test_subroutines_return_each_to_its_own_caller() -> None:
     ]
 
 
+def test_where_dial_sends_both_legs() -> None:
+    flow = drawn(
+        a="s,1,Dial(PJSIP/x,20,G(b^s^here))\ns,2,Playback(busy)",
+        b="s,1,Playback(no)\ns,2(here),Goto(c,s,1)\ns,3,Gosub(agi-sms,s,1(company-info))\ns,4,Hangup()",
+        c="s,1,Playback(caller)\ns,2,Hangup()",
+    )
+    assert ways(flow) == [
+        "a -s-> Dial PJSIP/x up to 20 s",
+        "Dial PJSIP/x up to 20 s -answered-> Playback caller",
+        "Dial PJSIP/x up to 20 s -answered: on the callee's leg-> SMS company-info ~",
+        "Dial PJSIP/x up to 20 s -not answered-> Playback busy",
+        "Playback caller --> Hangup",
+        "SMS company-info --> Hangup",
+        "Playback busy --> the call ends",
+    ]
+
+
+@pytest.mark.parametrize("application", ["Dial(PJSIP/x,20,F(b^s^1))", "Queue(q,F(b^s^1))"])
+def test_where_the_callee_goes_when_the_caller_hangs_up(application: str) -> None:
+    flow = drawn(a=f"s,1,{application}\ns,2,Hangup()", b="s,1,Gosub(agi-sms,s,1(company-info))\ns,2,Hangup()")
+    first, *rest = ways(flow)
+    box = first.removeprefix("a -s-> ")
+    assert rest[0] == f"{box} -the caller hung up: on the callee's leg-> SMS company-info ~"
+    assert rest[1] == f"{box} -not answered-> Hangup"
+    assert "SMS company-info --> Hangup" in rest
+
+
+@pytest.mark.parametrize(
+    ("application", "label"),
+    [
+        ("Dial(PJSIP/x,20,g)", ""),
+        ("Dial(PJSIP/x,20,F)", ""),
+        ("Dial(PJSIP/x,20,F())", ""),
+        ("Dial(PJSIP/x,20,F(gone^s^1))", "not answered"),
+        ("Dial(PJSIP/x,20,G(a^s^2))", "not answered"),
+        ("Dial(PJSIP/x,20,${OPTIONS})", ""),
+        ("Queue(q,c)", ""),
+        ("Queue(q,F)", ""),
+        ("Queue(q,C)", "not answered"),  # that is "answered elsewhere", for phones that ring
+        ("Queue(q,F(gone^s^1))", "not answered"),
+    ],
+)
+def test_when_the_call_goes_on(application: str, label: str) -> None:
+    flow = drawn(a=f"s,1,{application}\ns,2,Hangup()")
+    assert [way.rpartition(" -")[2] for way in ways(flow) if way.endswith("> Hangup") and f"-{label}-> " in way]
+    assert flow_words.goes_on(*application.removesuffix(")").split("(", 1)) == label
+
+
+def test_macros_come_back_at_their_end_too() -> None:
+    """Of Asterisk 16: app_macro."""
+    flow = drawn(
+        a="s,1,Macro(text,company-info)\ns,2,Playback(between)\ns,3,Macro(quiet)\ns,4,Macro(text,${X})\ns,5,Hangup()",
+        macro_text="s,1,Gosub(agi-sms,s,1(${ARG1}))\ns,2,GotoIf($[${Y}]?5)\ns,3,MacroExit()\ns,5,Playback(five)",
+        macro_quiet="s,1,Playback(inside)",
+    )
+    assert ways(flow) == [
+        "a -s-> Macro text(company-info)",
+        "Macro text(company-info) --> SMS company-info",
+        "SMS company-info --> Y?",
+        "Y? -yes-> Playback five",
+        "Y? -no-> Playback between",
+        "Playback five --> Playback between",
+        "Playback between --> Macro quiet",
+        "Macro quiet --> Macro text(${X})",
+        "Macro text(${X}) --> SMS ${ARG1}",
+        "SMS ${ARG1} --> Y?",
+        "Y? -yes-> Playback five",
+        "Y? -no-> Hangup",
+        "Playback five --> Hangup",
+    ]
+
+
+def test_macro_on_the_callees_leg_and_one_that_is_not_there() -> None:
+    flow = drawn(
+        a="s,1,Dial(PJSIP/x,20,M(text^company-info))\ns,2,Macro(gone)",
+        macro_text="s,1,Gosub(agi-sms,s,1(${ARG1}))\ns,2,MacroExit()",
+    )
+    assert ways(flow) == [
+        "a -s-> Dial PJSIP/x up to 20 s",
+        "Dial PJSIP/x up to 20 s -answered: on the callee's leg-> SMS company-info ~",
+        "Dial PJSIP/x up to 20 s -not answered-> Macro gone",
+        "SMS company-info --> return",
+        "Macro gone --> no such place macro-gone,s,1",
+    ]
+
+
 def test_a_subroutine_that_runs_itself_ends() -> None:
     flow = drawn(a="s,1,Gosub(agi-sms,s,1(company-info))\ns,2,Gosub(a,s,1)\ns,3,Hangup()")
     assert len(flow.steps) < 20

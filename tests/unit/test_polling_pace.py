@@ -26,6 +26,7 @@ def rounds(every: timedelta, span: timedelta) -> list[timedelta]:
 def test_ten_times_at_full_pace_then_ever_less() -> None:
     asked = rounds(MINUTE, timedelta(hours=48))
     assert asked[:10] == [n * MINUTE for n in range(1, 11)]
+    assert asked[10:16] == [n * MINUTE for n in (11, 13, 14, 15, 17, 18)]  # whenever its age has grown by a tenth
     assert 50 <= len(asked) <= 80  # and not 2,880
     assert all(after - before <= after / 10 + 2 * MINUTE for before, after in itertools.pairwise(asked))
 

@@ -92,6 +92,7 @@ def test_the_whole_alphabet() -> None:
     assert len(segments._EXTENDED) == 10
     assert segments.units(pairs, GSM7) == 2 * len(pairs) == 18
     assert segments.units("\f", GSM7) == 2
+    assert [segments.units(c, UCS2) for c in ("\uffff", "\U00010000")] == [1, 2]
 
 
 def test_boundaries() -> None:
@@ -116,15 +117,19 @@ def test_transliterates_only_what_gsm7_lacks() -> None:
     assert spelled("北京") == "BeiJing"
     assert spelled("\ue000") == "?"
     assert spelled("e\u0301") == "é"
+    assert spelled("ł1\u20e3\ufe0f") == "l1"  # an enclosing mark, as of keycaps
+    assert spelled("ł\u200da\u2060b") == "lab"  # format characters
 
 
 def test_cleaning() -> None:
     assert segments.clean("a\r\nb\rc\u2028d\x85e\tf") == "a\nb\nc\nd\ne f"
     assert segments.clean("\ufeffa\x00\x07\x1b[31mb\x7f\x9b") == "a[31mb"
     assert segments.clean("\ud83d\ude00 \ud83d") == "😀 ?"
+    assert segments.clean("ł" + 40 * "\u0316") == "ł" + 30 * "\u0316"
 
 
 def test_explain() -> None:
     assert segments.explain("Zażółć żółw") == ["ż", "ó", "ł", "ć"]
     assert segments.explain("a\u200bb\u0301") == ["U+200B", "U+0301"]
+    assert segments.explain("a\u20dd") == ["U+20DD"]
     assert segments.explain("plain é €") == []
