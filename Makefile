@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.complete
 
-.PHONY: help venv check test test-fast demo bench chaos lock images clean
+.PHONY: help venv check test test-fast demo bench chaos soak fuzz mutation lock images clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,11 +32,23 @@ test-fast: $(STAMP) ## the tests that need no Docker
 demo: $(STAMP) ## a real SIP call through a real Asterisk, and the SMS it makes
 	docker/with-engine $(BIN)/python docker/demo/demo.py
 
-bench: $(STAMP) ## how long calls are held, beside the least that an ARI application can do (15 minutes)
+bench: $(STAMP) ## what calls and messages cost, beside the least that anybody could do (ARGS=--quick: 1 minute)
 	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.bench $(ARGS)
 
 chaos: $(STAMP) ## real calls while everything goes wrong: nothing lost, doubled or kept waiting? (3 minutes)
 	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.chaos $(ARGS)
+
+soak: $(STAMP) ## 30 minutes of 50 real calls a second: are memory and open files flat?
+	PYTHONPATH=docker docker/with-engine $(BIN)/python -m tests.soak $(ARGS)
+
+fuzz: $(STAMP) ## anything at every edge, with 20 times the examples of `make test` (an hour)
+	PYTHONPATH=docker $(BIN)/python -m tests.fuzz $(ARGS)
+
+MUTATION := .cache/mutation
+mutation: $(STAMP) ## small faults in the pure files: does a test notice each of them? (15 minutes)
+	@test -x $(MUTATION)/bin/mutmut || ($(PYTHON) -m venv $(MUTATION) && $(MUTATION)/bin/pip install -q mutmut==3.8.1)
+	@echo $(CURDIR)/.venv/lib/python3.*/site-packages > $$(echo $(MUTATION)/lib/python3.*/site-packages)/borrowed.pth
+	$(MUTATION)/bin/python -m tests.mutation $(ARGS)
 
 images: $(STAMP) ## build the Docker images of Asterisk, sipp and the gateway
 	docker/with-engine $(BIN)/python -m rig.images

@@ -1,95 +1,121 @@
-"""`make bench`: how long a call is held in the node, and what it costs, beside the least that an application can do."""
+"""`make bench`: what agi-sms costs and how fast it is, each figure beside the least that anybody could do."""
 
+import contextlib
 import json
 import os
 import pathlib
-import platform
+import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 from rich.console import Console
-from rich.table import Table
 
-import agi_sms
-from rig.asterisk import Asterisk
-from tests.bench import hold
+from tests.bench import figures, load, machine, picture, sizes, table
 
+WIDE = 120  # columns, where there is no terminal that says how many
 RESULTS = pathlib.Path(__file__).parent / "results"
-SUBJECTS = {"gateway": "agi-sms", "variable": "floor", "only": "bare floor"}
-REQUIRED = {200.0: 2.0, 400.0: 3.0}  # times the floor's p99
-CPU = 2.5  # times the floor's
+Measure = Callable[[pathlib.Path, sizes.Sizes, load.Tell], list[figures.Figure]]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--rates", default="50,200,400", show_default=True, help="Calls a second, each in its turn.")
-@click.option("--runs", default=5, show_default=True, help="How often each; the medians count.")
-@click.option("--seconds", default=10.0, show_default=True, help="How long each load lasts.")
-@click.option("--save/--no-save", default=True, show_default=True, help="Whether to write tests/bench/results/.")
-def main(rates: str, runs: int, seconds: float, *, save: bool) -> None:
-    """Measure agi-sms and two floors in turn, on one Asterisk, with real SIP calls.
+@click.option("--only", default=",".join(figures.SECTIONS), show_default=True, help="Sections, commas between.")
+@click.option("--quick", is_flag=True, help="Little of everything, once: to try it. No figures to publish.")
+@click.option("--runs", type=click.IntRange(1, 99), help="How often each; the medians count. 5, with --quick 1.")
+@click.option("--name", help="Of the JSON file and the picture; the time where it is left out.")
+@click.option(
+    "--results",
+    type=click.Path(path_type=pathlib.Path, file_okay=False),
+    default=RESULTS,
+    help="The folder for the JSON file and the picture, tests/bench/results/ where it is left out.",
+)
+def main(only: str, runs: int | None, name: str | None, results: pathlib.Path, *, quick: bool) -> None:
+    """Measure agi-sms and, in turn with it, the least that anybody could do; on this machine, with real calls by sipp.
 
-    The floor is an aioari application that sets one variable on the channel and lets it go on, the bare floor one that
-    only lets it go on. Times are from StasisStart to StasisEnd by Asterisk's clock, CPU is that of the application for
-    one call, and `x` says how many times the floor's.
+    \b
+    hold      how long calls are in the node, CPU for each call, calls lost; with a slow content API and provider
+    http      messages a second over HTTP, sent, recorded, and reported back
+    smpp      the same over SMPP
+    memory    with 100,000 messages waiting
+    history   the start, and looks into the history, with 1,000,000 messages in it
 
-    All share this machine, sipp and Asterisk too: compare agi-sms with the floor of the same run, and no figures of
-    two machines. Nothing else should run meanwhile.
+    All share this machine, the other sides too: compare agi-sms with the floor of the same run, not figures of two
+    machines. Nothing else should run meanwhile. `ratio` is agi-sms by floor. Exit code 1: something that is required
+    is not there.
     """
-    console = Console()
-    wanted = [float(rate) for rate in rates.split(",")]
-    found: list[hold.Run] = []
+    chosen = [word.strip() for word in only.split(",") if word.strip()]
+    if unknown := [word for word in chosen if word not in figures.SECTIONS]:
+        raise click.BadParameter(f"{unknown[0]}: there are {', '.join(figures.SECTIONS)}", param_hint="--only")
+    console = Console(soft_wrap=True)
+    of = sizes.chosen(quick=quick, runs=runs)
+    before, at, began = machine.load(), datetime.now(UTC), time.monotonic()
+    facts: dict[str, Any] = {"at": at.isoformat(timespec="seconds"), "quick": quick, "runs": of.runs, **machine.facts()}
+    facts["load_before"] = before
+    facts["busy"] = machine.busy(before, machine.cores())
+    found: list[figures.Figure] = []
     with tempfile.TemporaryDirectory(prefix="agi-sms-bench-") as directory:
-        where = pathlib.Path(directory)
-        with Asterisk(where / "asterisk", verbose=0) as asterisk:
-            count = len(wanted) * runs * len(SUBJECTS)
-            for run in hold.alternate(asterisk, where / "runs", rates=wanted, runs=runs, seconds=seconds):
-                found.append(run)
-                name = SUBJECTS[run.subject]
-                told = f"p50 {run.p50:.1f} ms, p99 {run.p99:.1f} ms, CPU {run.cpu_ms:.2f} ms a call, {run.lost} lost"
-                console.print(f"{len(found):3}/{count}  {run.rate:g}/s  {name}: {told}", highlight=False)
-            version = asterisk.cli("core show version").partition(" built")[0]
-    medians = hold.medians(found)
-    console.print(_table(medians, wanted))
-    if save:
-        path = _save(medians, found, version)
-        console.print(f"written to tests/bench/results/{path.name}")
+        for section in figures.SECTIONS:
+            if section in chosen:
+
+                def tell(words: str, section: str = section) -> None:
+                    console.print(f"{time.monotonic() - began:6.1f} s  {section:8}{words}", highlight=False)
+
+                with _section(section, facts) as measure:
+                    found += measure(pathlib.Path(directory) / section, of, tell)
+    facts["seconds"] = round(time.monotonic() - began)
+    wide = Console(width=None if console.is_terminal else WIDE)
+    wide.print(table.tables(found, warning=_warning(facts)))
+    for path in write(results, name or f"bench-{at:%Y-%m-%d-%H%M%S}", facts, found):
+        console.print(f"written to {os.path.relpath(path)}", highlight=False)
+    sys.exit(1 if any(one.met is False for one in found) else 0)
 
 
-def _table(medians: dict[tuple[str, float], dict[str, float]], rates: list[float]) -> Table:
-    table = Table(title="Time in the node, medians of the runs")
-    for heading in ("calls/s", "", "p50 ms", "p99 ms", "CPU ms", "lost", "p99 x", "CPU x"):
-        table.add_column(heading, justify="left" if not heading else "right")
-    for rate in rates:
-        floor = medians["variable", rate]
-        for subject, name in SUBJECTS.items():
-            facts = medians[subject, rate]
-            ratios = [facts[key] / floor[key] if floor[key] else float("nan") for key in ("p99", "cpu_ms")]
-            shown = [f"{ratio:.1f}" for ratio in ratios] if subject == "gateway" else ["", ""]
-            if subject == "gateway" and rate in REQUIRED:
-                shown[0] += f" (goal {REQUIRED[rate]:g})"
-                shown[1] += f" (goal {CPU:g})"
-            figures = [f"{facts['p50']:.1f}", f"{facts['p99']:.1f}", f"{facts['cpu_ms']:.2f}", f"{facts['lost']:g}"]
-            table.add_row(f"{rate:g}", name, *figures, *shown, end_section=subject == "only")
-    return table
+@contextlib.contextmanager
+def _section(name: str, facts: dict[str, Any]) -> Iterator[Measure]:
+    """How to measure it. Only `hold` needs Asterisk, and Docker with it."""
+    from tests.bench import history, memory, over_http, over_smpp
+
+    if name != "hold":
+        yield {"http": over_http, "smpp": over_smpp, "memory": memory, "history": history}[name].measure
+        return
+    from rig.asterisk import Asterisk
+    from tests.bench import hold
+
+    with (
+        tempfile.TemporaryDirectory(prefix="agi-sms-bench-") as directory,
+        Asterisk(pathlib.Path(directory) / "asterisk", verbose=0) as asterisk,
+    ):
+        facts["versions"]["asterisk"] = (
+            asterisk.cli("core show version").partition(" built")[0].removeprefix("Asterisk ")
+        )
+        yield lambda where, of, tell: hold.measure(asterisk, where, of, tell)
 
 
-def _save(medians: dict[tuple[str, float], dict[str, float]], found: list[hold.Run], version: str) -> pathlib.Path:
-    RESULTS.mkdir(exist_ok=True)
-    at = datetime.now(UTC)
-    facts: dict[str, Any] = {
-        "at": at.isoformat(timespec="seconds"),
-        "agi_sms": agi_sms.__version__,
-        "asterisk": version,
-        "python": platform.python_version(),
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, Linux {platform.release()}",
-        "medians": [{"subject": subject, "rate": rate, **of} for (subject, rate), of in medians.items()],
-        "runs": [run.facts() for run in found],
-    }
-    path = RESULTS / f"hold-{at:%Y-%m-%d-%H%M}.json"
-    path.write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
-    return path
+def _warning(facts: dict[str, Any]) -> str:
+    said = []
+    if facts["busy"]:
+        said.append(f"others kept this machine busy (load {facts['load_before'][0]:.1f} before the run): no figures")
+    if facts["quick"]:
+        said.append("a quick run, to try it: no figures to publish")
+    return "; ".join(said)
+
+
+def write(
+    folder: pathlib.Path, name: str, facts: dict[str, Any], found: Sequence[figures.Figure]
+) -> tuple[pathlib.Path, pathlib.Path]:
+    """The JSON file, and the picture."""
+    folder.mkdir(exist_ok=True)
+    data, drawing = folder / f"{name}.json", folder / f"{name}.svg"
+    whole = facts | {"figures": [one.facts() for one in found]}
+    data.write_text(json.dumps(whole, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    versions = ", ".join(f"{what} {version}" for what, version in facts["versions"].items())
+    notes = [f"{facts['at']}, {facts['machine']}, {facts['system']}; medians of the runs ({facts['runs']})", versions]
+    title = f"agi-sms {facts['versions']['agi-sms']}: what it costs, and how fast it is"
+    drawing.write_text(picture.svg(found, title=title, notes=notes, warning=_warning(facts)), "utf-8")
+    return data, drawing
 
 
 if __name__ == "__main__":

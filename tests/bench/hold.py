@@ -1,22 +1,23 @@
 """How long a call is held in the node, and what it costs, beside the least that an aioari application can do."""
 
+import contextlib
 import dataclasses
 import json
-import os
 import pathlib
 import signal
-import statistics
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from rig import sipp
 from rig.asterisk import Asterisk
-from tests.acceptance.gateway import Gateway, wait_for
+from tests.acceptance import gateway as gateways
+from tests.bench import figures, load, processes, sizes
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 NUMBERS = {"gateway": "100", "variable": "200", "only": "300"}
+ASKS = "400"
 DIALPLAN = """
 [from-trunk]
 exten => 100,1,Gosub(agi-sms,s,1(bench))
@@ -25,8 +26,10 @@ exten => 200,1,Stasis(floor-variable)
  same => n,Hangup(17)
 exten => 300,1,Stasis(floor-only)
  same => n,Hangup(17)
+exten => 400,1,Gosub(agi-sms,s,1(asks))
+ same => n,Hangup(17)
 """
-NODE = {
+NODE: dict[str, Any] = {
     "bench": {
         "sender": "ACME",
         "delay": "1h",
@@ -34,110 +37,171 @@ NODE = {
         "content": {"text": "Thank you for calling {{ dialled }} at {{ now.strftime('%H:%M') }}."},
     }
 }
+AT_ONCE = 100  # questions to the API; the most that there may be
+SLOW = 5.0  # seconds that the content API and the provider take
 PATIENCE = 60.0  # seconds
-TICK = os.sysconf("SC_CLK_TCK")
+P99 = {200.0: 2.0, 400.0: 3.0}  # times the floor's
+CPU = figures.Goal(of="ratio", most=2.5)
+NONE_LOST = figures.Goal(of="value", most=0)
+LEAST_NOISE = 1.1  # a run of the same again is easily so much longer
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Run:
     """One load on one subject. Times in ms, by Asterisk's clock; `cpu_ms` is the subject's own, for each call."""
 
-    subject: str
-    rate: float
     calls: int
     ended: int  # calls that got their answer from the dialplan's next priority
     held: tuple[float, ...]
     cpu_ms: float
+    set_aside: int = 0  # calls that the database did not take within the hold budget; spool or AstDB did
 
     @property
     def p50(self) -> float:
-        return _quantile(self.held, 0.50)
+        return figures.quantile(self.held, 0.50)
 
     @property
     def p99(self) -> float:
-        return _quantile(self.held, 0.99)
+        return figures.quantile(self.held, 0.99)
 
     @property
     def lost(self) -> int:
         return self.calls - self.ended
 
-    def facts(self) -> dict[str, Any]:
-        """For the JSON file."""
-        shown = ("subject", "rate", "calls", "lost", "p50", "p99", "cpu_ms")
-        return {name: getattr(self, name) for name in shown} | {"measured": len(self.held)}
+    def told(self) -> str:
+        """In words."""
+        times = f"p50 {self.p50:.1f} ms, p99 {self.p99:.1f} ms of {len(self.held)}"
+        return f"{times}, CPU {self.cpu_ms:.2f} ms a call, {self.lost} of {self.calls} lost, {self.set_aside} set aside"
 
 
-def alternate(
-    asterisk: Asterisk, directory: pathlib.Path, *, rates: list[float], runs: int, seconds: float
-) -> Iterator[Run]:
+One = Callable[[Asterisk, pathlib.Path, float, int], Run]
+
+
+def measure(asterisk: Asterisk, directory: pathlib.Path, of: sizes.Sizes, tell: load.Tell) -> list[figures.Figure]:
     """Each rate on each subject, again and again in turn."""
     asterisk.load_dialplan(DIALPLAN)
-    for number in range(runs):
+    subjects = {"gateway": _gateway(NODE, NUMBERS["gateway"]), "variable": _floor("variable"), "only": _floor("only")}
+    found = []
+    for rate, runs in _alternate(asterisk, directory, of, of.rates, subjects, tell).items():
+        found += figures_at(rate, runs)
+    with processes.helper("company", 0, SLOW) as slow, processes.helper("company", 0, 0) as quick:
+        asking = {
+            "5 s": _gateway(*_asking(slow.says())),
+            "at once": _gateway(*_asking(quick.says())),
+        }
+        runs = _alternate(asterisk, directory, of, (of.slow_rate,), asking, tell)[of.slow_rate]
+    return [*found, *figures_slow(of.slow_rate, runs)]
+
+
+def _alternate(
+    asterisk: Asterisk,
+    directory: pathlib.Path,
+    of: sizes.Sizes,
+    rates: Sequence[float],
+    subjects: Mapping[str, One],
+    tell: load.Tell,
+) -> dict[float, dict[str, list[Run]]]:
+    found: dict[float, dict[str, list[Run]]] = {rate: {name: [] for name in subjects} for rate in rates}
+    for number in range(of.runs):
         for rate in rates:
-            for subject in NUMBERS:
-                where = directory / f"{subject}-{rate:g}-{number}"
+            for name, one in subjects.items():
+                where = directory / f"{name.replace(' ', '-')}-{rate:g}-{number}"
                 where.mkdir(parents=True)
-                one = _gateway if subject == "gateway" else _floor(subject)
-                yield one(asterisk, where, rate, round(rate * seconds))
+                run = one(asterisk, where, rate, round(rate * of.seconds))
+                found[rate][name].append(run)
+                tell(f"{rate:g} calls/s, {name}: {run.told()}")
+    return found
 
 
-def _gateway(asterisk: Asterisk, directory: pathlib.Path, rate: float, calls: int) -> Run:
-    gateway = Gateway(directory, asterisk, NODE, log={"format": "json", "level": "info"}).start()
-    try:
-        ended, cpu = _load(asterisk, "gateway", rate, calls, gateway.pid)
-        wait_for("every call is told of", lambda: len(gateway.events("call returned")) >= ended, deadline=PATIENCE)
-        held = tuple(float(e["held_ms"]) for e in gateway.events("call returned") if e["held_ms"] is not None)
-    finally:
-        gateway.stop()
-    asterisk.database_clear("agi-sms")
-    return Run(subject="gateway", rate=rate, calls=calls, ended=ended, held=held, cpu_ms=cpu)
+def figures_at(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
+    """Of the subjects `gateway`, `variable` and `only` at one rate."""
+
+    def of(name: str, unit: str, goal: figures.Goal | None, pick: Callable[[Run], float]) -> figures.Figure:
+        ours, floor, bare = (tuple(map(pick, runs[subject])) for subject in NUMBERS)
+        whole = f"{name}, {rate:g} calls/s"
+        return figures.Figure(section="hold", name=whole, unit=unit, ours=ours, floor=floor, bare=bare, goal=goal)
+
+    slowest = figures.Goal(of="ratio", most=P99[rate]) if rate in P99 else None
+
+    def total(name: str, goal: figures.Goal | None, pick: Callable[[Run], int]) -> figures.Figure:
+        ours = (float(sum(pick(run) for run in runs["gateway"])),)  # one in any run is one
+        return figures.Figure(section="hold", name=f"{name}, {rate:g} calls/s", unit="", ours=ours, goal=goal)
+
+    return [
+        of("held, p50", "ms", None, lambda run: run.p50),
+        of("held, p99", "ms", slowest, lambda run: run.p99),
+        of("CPU for a call", "ms", CPU, lambda run: run.cpu_ms),
+        total("calls lost", NONE_LOST, lambda run: run.lost),
+        total("calls not in the database within the hold budget", NONE_LOST, lambda run: run.set_aside),
+    ]
 
 
-def _floor(mode: str) -> Callable[[Asterisk, pathlib.Path, float, int], Run]:
+def figures_slow(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
+    """Beside itself: with a content API and a provider that take 5 s, and with the same that answer at once.
+
+    It may be above that by as much as the runs of the latter differ among themselves.
+    """
+    found = []
+    for name, part in (("p50", 0.5), ("p99", 0.99)):
+        ours, floor = (tuple(figures.quantile(run.held, part) for run in runs[way]) for way in ("5 s", "at once"))
+        goal = figures.Goal(of="ratio", most=round(max(LEAST_NOISE, figures.noise(floor)), 2))
+        what = f"held, {name}, {rate:g} calls/s, API and provider take 5 s (floor: they answer at once)"
+        found.append(figures.Figure(section="hold", name=what, unit="ms", ours=ours, floor=floor, goal=goal))
+    return found
+
+
+def _asking(port: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """A node that asks the API of a company, and sends at once over it."""
+    address = f"http://127.0.0.1:{port}"
+    api = {"method": "POST", "url": f"{address}/text", "response": "json", "timeout": "10s"}
+    node = {"sender": "ACME", "recipients": "+48600100300", "content": {"api": api, "fallback": "Thank you."}}
+    body = {"json": {"ref": "{{ ref }}", "to": "{{ to }}", "text": "{{ text }}"}}
+    company = {"type": "http", "url": f"{address}/sms", "body": body, "answer": {"id": "$.id"}, "timeout": "10s"}
+    return {"asks": node}, ASKS, {"providers": {"file": company}, "content": {"concurrency": AT_ONCE}, "drain": "1s"}
+
+
+def _gateway(node: Mapping[str, Any], number: str, more: Mapping[str, Any] | None = None) -> One:
+    def run(asterisk: Asterisk, directory: pathlib.Path, rate: float, calls: int) -> Run:
+        tree = {"log": {"format": "json", "level": "info"}, **(more or {})}
+        gateway = gateways.Gateway(directory, asterisk, node, **tree).start()
+        try:
+            ended, cpu = _load(asterisk, number, rate, calls, gateway.pid)
+            processes.wait_for("every call is told of", lambda: len(gateway.events("call returned")) >= ended)
+            stored = "SELECT count(*) FROM activations"
+            with contextlib.closing(sqlite3.connect(f"file:{gateway.database}?mode=ro", uri=True)) as raw:
+                processes.wait_for("every call is stored", lambda: raw.execute(stored).fetchone()[0] >= ended)
+            held = tuple(float(e["held_ms"]) for e in gateway.events("call returned") if e["held_ms"] is not None)
+        finally:
+            gateway.stop()
+        asterisk.database_clear("agi-sms")
+        aside = ended - len(gateway.events("call arrived"))
+        return Run(calls=calls, ended=ended, held=held, cpu_ms=cpu, set_aside=aside)
+
+    return run
+
+
+def _floor(mode: str) -> One:
     def run(asterisk: Asterisk, directory: pathlib.Path, rate: float, calls: int) -> Run:
         file = directory / "held.json"
         app = f"floor-{mode}"
         command = [sys.executable, "-m", "tests.bench.floor", asterisk.ari_url]
         command += [asterisk.ari_user, asterisk.ari_password, app, mode, str(file)]
-        process = subprocess.Popen(command, cwd=ROOT)
+        process = subprocess.Popen(command, cwd=processes.ROOT)
         try:
-            wait_for(f"{app} is registered", lambda: app in asterisk.cli("ari show apps"))
-            ended, cpu = _load(asterisk, mode, rate, calls, process.pid)
+            processes.wait_for(f"{app} is registered", lambda: app in asterisk.cli("ari show apps"))
+            ended, cpu = _load(asterisk, NUMBERS[mode], rate, calls, process.pid)
         finally:
             process.send_signal(signal.SIGTERM)
             process.wait(PATIENCE)
-        return Run(
-            subject=mode, rate=rate, calls=calls, ended=ended, held=tuple(json.loads(file.read_text())), cpu_ms=cpu
-        )
+        return Run(calls=calls, ended=ended, held=tuple(json.loads(file.read_text())), cpu_ms=cpu)
 
     return run
 
 
-def _load(asterisk: Asterisk, subject: str, rate: float, calls: int, pid: int) -> tuple[int, float]:
+def _load(asterisk: Asterisk, number: str, rate: float, calls: int, pid: int) -> tuple[int, float]:
     """Place the calls; how many got the answer of the dialplan's next priority, and CPU ms a call of a process."""
-    before = _cpu(pid)
-    placed = sipp.place(asterisk, NUMBERS[subject], calls=calls, rate=rate, hold=0.1, deadline=calls / rate + PATIENCE)
+    before = processes.cpu_ms(pid)
+    placed = sipp.place(asterisk, number, calls=calls, rate=rate, hold=0.1, deadline=calls / rate + PATIENCE)
     asterisk.wait_for_no_channels(deadline=PATIENCE)
-    spent = _cpu(pid) - before
+    spent = processes.cpu_ms(pid) - before
     return sum(call.status == 486 for call in placed.calls), spent / calls
-
-
-def _cpu(pid: int) -> float:
-    """Milliseconds of CPU that a process has used; see proc(5), stat."""
-    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * 1000 / TICK
-
-
-def _quantile(values: tuple[float, ...], part: float) -> float:
-    return sorted(values)[min(round(len(values) * part), len(values) - 1)] if values else float("nan")
-
-
-def medians(runs: list[Run]) -> dict[tuple[str, float], dict[str, float]]:
-    """For each subject and rate, the medians of the runs, and all calls lost."""
-    found: dict[tuple[str, float], dict[str, float]] = {}
-    for key in dict.fromkeys((run.subject, run.rate) for run in runs):
-        chosen = [run for run in runs if (run.subject, run.rate) == key]
-        facts = ("p50", "p99", "cpu_ms")
-        found[key] = {name: statistics.median(getattr(run, name) for run in chosen) for name in facts}
-        found[key]["lost"] = sum(run.lost for run in chosen)
-    return found
