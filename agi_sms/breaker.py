@@ -22,6 +22,10 @@ class Breaker:
     def until(self) -> datetime | None:
         return None if self._since is None else self._since + self.pause
 
+    def left_alone(self, now: datetime) -> datetime | None:
+        """Until when nobody may ask; None where it is whole, or a probe may go."""
+        return self.until if self._since is not None and _within(self._since, now, self.pause) else None
+
     def asks(self, now: datetime) -> bool:
         """Whether this one may ask. Who may has to tell of a fault or a success, or is forgotten after the pause.
 

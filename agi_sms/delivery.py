@@ -244,8 +244,7 @@ class Delivery(rounds.Worker):
 
     def _broken(self, name: str, terms: Terms, now: datetime) -> datetime | None:
         """Until when a provider is left alone; None where it is not, or a probe may go."""
-        until = self._breaker(name, terms).until
-        return until if until is not None and until > now else None
+        return self._breaker(name, terms).left_alone(now)
 
     def _asks(self, name: str, terms: Terms, now: datetime) -> bool:
         health = self._breaker(name, terms)

@@ -18,6 +18,7 @@ import structlog
 from agi_sms import (
     attending,
     clock,
+    clock_steps,
     config,
     config_words,
     delivery,
@@ -135,6 +136,7 @@ class Service:
             self._task(sender.run, "delivery"),
             self._task(fetcher.run, "fetching"),
             self._task(self._watch.run, "status"),
+            self._task(clock_steps.watch, "clock"),
             self._task(loop_lag.Heart(look=settings.log.level == "debug").run, "loop lag"),
         ]
         self._tell_status()
@@ -348,9 +350,7 @@ class Service:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-
         loop.add_signal_handler(signal.SIGUSR1, self._wake)  # before there is a lock that tells our process id
-
         loop.add_signal_handler(signal.SIGHUP, self._ask_for_reload)
 
     def _wake(self) -> None:

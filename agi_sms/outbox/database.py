@@ -68,6 +68,11 @@ def prepare(path: Path) -> None:
                 f"{path} is on a network file system ({kind}), where SQLite loses data; use a local disk"
             )
         existed = path.exists()
+        if not existed and (pid := owner_pid(path)) is not None:
+            raise errors.OutboxError(
+                f"{path} is gone, and a gateway (process {pid}) runs on it; its log says where it was saved, "
+                "and what to do"
+            )
         handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
             _ours_alone(path, handle)
@@ -246,6 +251,10 @@ def migrate(raw: sqlite3.Connection, path: Path) -> bytes:
         version = _ours(raw, path)
         if version > newest:
             raise _newer(path, version, newest)  # noqa: TRY301
+        if version > 0 and (pid := owner_pid(path)) not in (None, os.getpid()):
+            raise errors.OutboxForeign(  # noqa: TRY301
+                f"an older agi-sms (process {pid}) runs on {path}; stop it first. Nothing was changed"
+            )
         for number, script in queries.migrations():
             if number > version:
                 _script(raw, script)

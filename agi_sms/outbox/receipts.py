@@ -222,7 +222,9 @@ def _word(verdict: Status | None) -> str | None:
     return None if verdict is None else str(verdict)
 
 
-def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_ids: Collection[str]) -> None:
+def match(
+    raw: sqlite3.Connection, *, now: datetime, attempt_id: str, provider: str, provider_ids: Collection[str]
+) -> None:
     """Take receipts that came before the answer did, last words first where there are too many.
 
     Older ones are of a message that had the same id before.
@@ -230,7 +232,13 @@ def match(raw: sqlite3.Connection, *, attempt_id: str, provider: str, provider_i
     found = 0
     for name in provider_ids:
         most = max(MOST_KEPT // len(provider_ids), _FEWEST_MATCHED)
-        facts = {"attempt_id": attempt_id, "provider": provider, "provider_id": name, "most": most}
+        facts = {
+            "attempt_id": attempt_id,
+            "provider": provider,
+            "provider_id": name,
+            "most": most,
+            "now": rows.to_ms(now),
+        }
         found += raw.execute(SQL["match_receipts"], facts).rowcount
     if found:
         _count(raw, provider, -found)

@@ -257,11 +257,14 @@ DELETE FROM receipts WHERE id = (
 );
 
 -- name: match_receipts
--- With another fingerprint, so that the same words about a later message of this id are kept as well.
+-- With another fingerprint, so that the same words about a later message of this id are kept as well. Where the clock was
+-- set back since the attempt, nobody can tell which came first.
 UPDATE receipts SET attempt_id = :attempt_id, fingerprint = hex(fingerprint) || :attempt_id WHERE id IN (
     SELECT id FROM receipts INDEXED BY receipts_unmatched
     WHERE provider = :provider AND provider_id = :provider_id AND attempt_id IS NULL
-    AND received_at >= (SELECT started_at FROM attempts WHERE id = :attempt_id)
+    AND EXISTS (
+        SELECT 1 FROM attempts WHERE id = :attempt_id AND (started_at <= received_at OR started_at > :now)
+    )
     ORDER BY state IN ('delivered', 'failed') DESC, n DESC LIMIT :most
 );
 

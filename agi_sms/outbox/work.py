@@ -159,7 +159,7 @@ def finish(
     ended = {"now": rows.to_ms(now), "outcome": message.OUTCOMES[type(outcome)]}
     raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts | told | ended | _money(cost))
     if isinstance(outcome, message.Accepted | message.Uncertain):
-        _name(raw, attempt_id, attempt["provider"], outcome.ids)
+        _name(raw, now, attempt_id, attempt["provider"], outcome.ids)
     receipts.weigh(raw, attempt_id, answered=not late)  # some come before the answer
     settled = receipts.settle(raw, lease.message.id)
     if late and settled is not None:
@@ -169,13 +169,13 @@ def finish(
     return message.Status(raw.execute(SQL["status"], facts).fetchone()["status"])
 
 
-def _name(raw: sqlite3.Connection, attempt_id: str, provider: str, ids: Sequence[str]) -> None:
+def _name(raw: sqlite3.Connection, now: datetime, attempt_id: str, provider: str, ids: Sequence[str]) -> None:
     """Keep the provider's names for segments, and take the receipts that came before."""
     names = [rows.storable(name) for name in ids if name]
     for segment, name in enumerate(names, start=1):
         submission = {"attempt_id": attempt_id, "segment": segment, "provider": provider, "provider_id": name}
         raw.execute(SQL["add_submission"], submission)
-    receipts.match(raw, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
+    receipts.match(raw, now=now, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
 
 
 def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from agi_sms import errors
-from agi_sms.outbox import database, queries
+from agi_sms.outbox import database, presence, queries
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -63,6 +63,7 @@ class Writer:
     def __init__(self, session: database.Session, path: Path, *, patience: timedelta) -> None:
         self._session = session
         self._path = path
+        self._presence = presence.Presence(path)
         self._patience = patience.total_seconds()
         self._urgent: deque[Job] = deque()
         self._others: deque[Job] = deque()
@@ -129,7 +130,8 @@ class Writer:
     # --- from here on the connection's own thread ---
 
     def _execute(self, urgent: list[Job], others: deque[Job], raw: sqlite3.Connection) -> list[Done]:
-        """One transaction; `others` keeps what there was no time for. Raises where the database is busy."""
+        """One transaction; `others` keeps what there was no time for. Raises where the database is busy or gone."""
+        self._presence.check(raw)
         waiting = list(others)
         try:
             return self._transaction(raw, urgent, others)

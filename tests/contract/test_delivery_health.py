@@ -1,7 +1,7 @@
 """Providers that take nothing are left alone; what waits for one keeps nobody else's from going out."""
 
 import asyncio
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import pytest
 import structlog
@@ -190,3 +190,16 @@ async def test_failover_after_a_doubt_where_the_operator_says_so(rig: Rig) -> No
     [two] = await rig.add(route=("a", "b"))
     held, _ = await rig.comes_to(two, Status.HELD, attempts=2)
     assert held.reason is Reason.UNANSWERED
+
+
+@pytest.mark.parametrize("back", [HOUR, 24 * HOUR])
+async def test_a_clock_that_is_set_back_leaves_nobody_alone_for_longer(rig: Rig, back: timedelta) -> None:
+    rig.break_after = 3
+    rig.start(FakeProvider("a", script=[DOWN] * 3), FakeProvider("b"))
+    with capture_logs() as lines:
+        for one in await rig.add(3, route=("a", "b")):
+            await rig.comes_to(one, Status.ACCEPTED)
+    assert "provider left alone" in [line["event"] for line in lines]
+    rig.turn(-back)
+    [one] = await rig.add()
+    assert (await rig.comes_to(one, Status.ACCEPTED))[1] == [("a", "accepted")]

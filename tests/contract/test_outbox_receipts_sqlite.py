@@ -247,7 +247,7 @@ async def test_an_answer_takes_a_bounded_number_of_early_receipts(path: Path) ->
         )  # as an earlier version would have kept them
         raw.execute("COMMIT")
         raw.execute("BEGIN IMMEDIATE")
-        receipts.match(raw, attempt_id=attempt, provider="main", provider_ids={"x1"})
+        receipts.match(raw, now=CLOCK(), attempt_id=attempt, provider="main", provider_ids={"x1"})
         counted = raw.execute("SELECT receipts FROM attempts").fetchone()[0]
         found = raw.execute("SELECT count(*), sum(state = 'delivered') FROM receipts WHERE attempt_id IS NOT NULL")
         assert (counted, *found.fetchone()) == (receipts.MOST_KEPT, receipts.MOST_KEPT, 1)

@@ -1,0 +1,129 @@
+"""`make mutation`: small faults are put into the pure files, one at a time; does a test notice each of them?
+
+It runs in a virtual environment of its own, which has mutmut and borrows everything else; see the Makefile. Nothing is
+changed in this folder: all of it happens in a copy.
+"""
+
+import json
+import pathlib
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+MUTMUT = pathlib.Path(sys.executable).with_name("mutmut")
+FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to notice
+    "agi_sms/breaker.py": ("tests/unit/test_breaker.py",),
+    "agi_sms/durations.py": ("tests/unit/test_durations.py",),
+    "agi_sms/numbers.py": ("tests/unit/test_numbers.py",),
+    "agi_sms/outbox/fates.py": ("tests/contract/test_outbox_fates.py",),
+    "agi_sms/plan.py": ("tests/unit/test_plan.py", "tests/unit/test_when.py"),
+    "agi_sms/polling.py": ("tests/unit/test_polling_pace.py", "tests/contract/test_polling.py"),
+    "agi_sms/prices.py": ("tests/unit/test_prices.py",),
+    "agi_sms/resolution.py": ("tests/unit/test_resolution.py",),
+    "agi_sms/retry.py": ("tests/unit/test_retry.py",),
+    "agi_sms/segments.py": ("tests/unit/test_segments.py",),
+    "agi_sms/text.py": ("tests/unit/test_text.py",),
+}
+COPIED = (
+    "agi_sms",
+    "tests",
+    "dialplan",
+    "config",
+    "docker",
+    "README.md",
+    "CHANGELOG.md",
+    "SECURITY.md",
+    "pyproject.toml",
+)
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "results")
+SELECTION = "not running_gateway"  # a process of its own runs what is installed, not what was changed
+CAUGHT = frozenset({"killed", "timeout", "segfault", "caught by type check"})
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--least", default=90.0, show_default=True, help="Percent of the faults that tests have to notice.")
+@click.option("--jobs", default=2, show_default=True, help="Processes at once.")
+@click.option("--show/--no-show", default=True, show_default=True, help="Show each fault that no test noticed.")
+@click.argument("files", nargs=-1, type=click.Choice(list(FILES)))
+def main(least: float, jobs: int, files: tuple[str, ...], *, show: bool) -> None:
+    """Mutation testing of FILES, or of all the pure files. Exit code 1: fewer were noticed than `--least`.
+
+    Of what is left, some change nothing that anybody could see; the others want a test.
+    """
+    console = Console(soft_wrap=True)
+    chosen = files or tuple(FILES)
+    with tempfile.TemporaryDirectory(prefix="agi-sms-mutation-") as directory:
+        copy = pathlib.Path(directory)
+        _copy(copy, chosen)
+        subprocess.run([MUTMUT, "run", "--max-children", str(jobs)], cwd=copy, check=True)
+        fates = _fates(copy)
+        if show:
+            for name in [name for name, fate in fates.items() if fate not in CAUGHT]:
+                console.print(_difference(copy, name), markup=False, highlight=False)
+    by_file = {file: Counter[bool]() for file in chosen}
+    for name, fate in fates.items():
+        by_file[_file(name)][fate in CAUGHT] += 1
+    console.print(_table(by_file))
+    total = sum(by_file.values(), Counter[bool]())
+    score = 100 * total[True] / max(total.total(), 1)
+    console.print(f"{total[True]} of {total.total()} noticed: {score:.1f} % (at least {least:g})", highlight=False)
+    sys.exit(0 if total and score >= least else 1)
+
+
+def _copy(directory: pathlib.Path, chosen: tuple[str, ...]) -> None:
+    for name in COPIED:
+        source = ROOT / name
+        if source.is_dir():
+            shutil.copytree(source, directory / name, ignore=LEFT_OUT)
+        else:
+            shutil.copy(source, directory / name)
+    settings = {
+        "source_paths": ["agi_sms"],
+        "only_mutate": list(chosen),
+        "also_copy": [name for name in COPIED if name not in ("agi_sms", "tests", "pyproject.toml")],
+        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-o", "addopts=", "-k", SELECTION],
+        "pytest_add_cli_args_test_selection": list(dict.fromkeys(test for file in chosen for test in FILES[file])),
+    }
+    with (directory / "pyproject.toml").open("a", encoding="utf-8") as file:
+        file.write("\n[tool.mutmut]\n" + "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items()))
+
+
+def _fates(directory: pathlib.Path) -> dict[str, str]:
+    """What became of each, by its name."""
+    told = subprocess.run(
+        [MUTMUT, "results", "--all", "true"], cwd=directory, check=True, capture_output=True, text=True
+    ).stdout
+    return dict(re.findall(r"^\s*(\S+__mutmut_\d+): (.+?)\s*$", told, re.MULTILINE))
+
+
+def _difference(directory: pathlib.Path, name: str) -> str:
+    told = subprocess.run([MUTMUT, "show", name], cwd=directory, check=False, capture_output=True, text=True).stdout
+    lines = [line for line in told.splitlines() if re.match(r"[-+](?![-+]{2} )", line)]
+    return "\n".join([f"{_file(name)}: {name.rpartition('.')[2]}", *lines, ""])
+
+
+def _file(name: str) -> str:
+    """Where `agi_sms.outbox.fates.x_hear__mutmut_3` is."""
+    return name.rpartition(".")[0].replace(".", "/") + ".py"
+
+
+def _table(by_file: dict[str, "Counter[bool]"]) -> Table:
+    table = Table(title="Faults that a test noticed")
+    for heading in ("file", "faults", "noticed", "%"):
+        table.add_column(heading, justify="left" if heading == "file" else "right")
+    for file, counts in by_file.items():
+        share = 100 * counts[True] / counts.total() if counts else 0.0
+        table.add_row(file, str(counts.total()), str(counts[True]), f"{share:.1f}")
+    return table
+
+
+if __name__ == "__main__":
+    main()
