@@ -100,7 +100,8 @@ class Walk(abc.ABC):
         for one in found:
             if one in drawn:
                 target = self.arrive(self.first(one, context, one.extension.name), depth)
-                self.edge(source, target, named(one), sure=sure)
+                include = "" if one.home == context else f" (include {flow_words.clipped(one.home)})"
+                self.edge(source, target, f"{named(one)}{include}", sure=sure)
         for left, what in ((leading, "with SMS nodes"), (others, "without an SMS node")):
             count = sum(one not in drawn for one in left)
             if count:

@@ -398,7 +398,7 @@ def test_digits_of_a_menu() -> None:
         "Menu hello up to 7 s -1-> SMS company-info",
         "Menu hello up to 7 s -*-> Playback star",
         "Menu hello up to 7 s -_2X-> Playback two",
-        "Menu hello up to 7 s -600-> SMS missed-call",
+        "Menu hello up to 7 s -600 (include more)-> SMS missed-call",
         "Menu hello up to 7 s --> 20 more extensions without an SMS node",
         "Menu hello up to 7 s -other keys-> Menu hello up to 7 s",
         "Menu hello up to 7 s -no key-> Hangup",
