@@ -178,5 +178,5 @@ async def test_what_smsd_would_send_for_ever_is_taken_from_it(smsd: rig_smsd.Sms
         assert isinstance(await made.send(written("Hello", "m2")), message.Accepted)
         await made.close()
     assert (type(outcome), outcome.code) == (message.Uncertain, "unsent")
-    assert 1 < sent <= 3 * gammu.MOST_READS  # it counts one read a look, and on a busy machine looks are rarer than reads
+    assert 1 < sent <= 3 * gammu.MOST_READS  # one is counted a look: a busy machine looks rarely
     assert len(re.findall(r"Transmitted .*_m1\.txt", smsd.log)) <= sent + 1
