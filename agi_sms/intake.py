@@ -26,7 +26,11 @@ class Budget:
 
 
 class Intake:
-    """Admits visits. `wake` is called when there is something new to send, `wake_fetching` when a text is to be got."""
+    """Admits visits.
+
+    `wake` is called when there is something new to send, `wake_fetching` when a text is to be got: each with the time
+    from when on, None where it is not known.
+    """
 
     def __init__(
         self,
@@ -36,8 +40,8 @@ class Intake:
         book: Callable[[], ports.Book],
         clock: Callable[[], datetime],
         budget: Budget,
-        wake: Callable[[], None],
-        wake_fetching: Callable[[], None],
+        wake: Callable[[datetime | None], None],
+        wake_fetching: Callable[[datetime | None], None],
     ) -> None:
         self._outbox = outbox
         self._spool = spool
@@ -112,20 +116,20 @@ class Intake:
             log.info("visit was stored before", entry=str(activation.visit.entry))
         reply = _reply(activation, admission.count)
         if reply.status is ports.ReplyStatus.SCHEDULED:
-            self._wake_for(activation)
+            self._wake_for(activation, admission)
         return replace(reply, activation_id=admission.activation_id)
 
-    def _wake_for(self, activation: ports.Activation) -> None:
+    def _wake_for(self, activation: ports.Activation, admission: ports.Admission) -> None:
         if activation.fetch_at is None:
-            self._wake()
+            self._wake(min((one.due_at for one in admission.to_be_sent), default=None))
         else:
-            self._wake_fetching()
+            self._wake_fetching(activation.fetch_at)
 
     def _came_late(self, activation: ports.Activation, admitting: "asyncio.Task[ports.Admission]") -> None:
         """The spool has this visit too; the outbox tells the two apart by its visit."""
         self._late.discard(admitting)
         if not admitting.cancelled() and admitting.exception() is None:
-            self._wake_for(activation)
+            self._wake_for(activation, admitting.result())
 
     async def _set_aside(
         self, activation: ports.Activation, planned: plan.Plan, limits: Sequence[node.Limit], trouble: str
@@ -154,8 +158,8 @@ class Intake:
             while self._spool.pending:
                 try:
                     handed_over += await self._spool.replay(self._outbox)
-                    self._wake()
-                    self._wake_fetching()
+                    self._wake(None)
+                    self._wake_fetching(None)
                 except (errors.OutboxError, errors.SpoolError):
                     await asyncio.sleep(pause)
                     pause = min(pause * 2, REPLAY_LONGEST)

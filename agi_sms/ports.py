@@ -87,9 +87,14 @@ class Admission:
     messages: tuple[Admitted, ...]
 
     @property
+    def to_be_sent(self) -> list[Admitted]:
+        """Those that will be sent."""
+        return [one for one in self.messages if one.status in (message.Status.SCHEDULED, message.Status.WAITING)]
+
+    @property
     def count(self) -> int:
         """How many will be sent."""
-        return sum(m.status in (message.Status.SCHEDULED, message.Status.WAITING) for m in self.messages)
+        return len(self.to_be_sent)
 
 
 @dataclass(frozen=True, kw_only=True)

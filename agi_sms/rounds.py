@@ -35,13 +35,15 @@ class Worker(abc.ABC):
         self._words = words
         self._clock = clock
         self._woken = asyncio.Event()
+        self._rests_until: datetime | None = None  # None: there is a round, which may have looked already
         self._under_way: set[asyncio.Task[None]] = set()
         self._concluding: set[asyncio.Task[Any]] = set()
         self._draining = False
 
-    def wake(self) -> None:
-        """There may be something to do."""
-        self._woken.set()
+    def wake(self, at: datetime | None = None) -> None:
+        """There may be something to do, now or `at` that time: before it nothing is looked for on its account."""
+        if at is None or self._rests_until is None or at < self._rests_until:
+            self._woken.set()
 
     async def run(self) -> None:
         """Work until `drain` is called or the task is cancelled."""
@@ -79,11 +81,14 @@ class Worker(abc.ABC):
         seconds = LONGEST_SLEEP
         if until is not None:
             seconds = min(max((until - self._clock()).total_seconds(), 0.0), LONGEST_SLEEP)
+        self._rests_until = self._clock() + timedelta(seconds=seconds)
         try:
             async with asyncio.timeout(seconds):
                 await self._woken.wait()
         except TimeoutError:
             return
+        finally:
+            self._rests_until = None
 
     def _ended(self, task: "asyncio.Task[None]") -> None:
         self._under_way.discard(task)

@@ -35,9 +35,12 @@ def write(
     long, or its template fails, it is tried again in plain letters, then without the name.
     """
     at = visit.call
-    caller = readable(at.caller, rules)
+    shown = {
+        name: readable(raw, rules) if name in template.names else ""  # which takes as long as all the rest
+        for name, raw in (("caller", at.caller), ("dialled", at.dialled), ("diverted_from", at.diverted_from))
+    }
     if numbers.withheld(at.caller, at.presentation):
-        at, caller = replace(at, caller_name=""), ""
+        at, shown["caller"] = replace(at, caller_name=""), ""
 
     def body(name: str) -> str:
         known = text.values(
@@ -45,9 +48,9 @@ def write(
             node=target.name,
             description=target.description,
             time_zone=target.time_zone,
-            caller=caller,
-            dialled=readable(at.dialled, rules),
-            diverted_from=readable(at.diverted_from, rules),
+            caller=shown["caller"],
+            dialled=shown["dialled"],
+            diverted_from=shown["diverted_from"],
         )
         return template.render({**known, **(more or {})})
 

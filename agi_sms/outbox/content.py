@@ -138,6 +138,7 @@ def resolve(
         return True
     there = {row["recipient"] for row in raw.execute(SQL["recipients_of"], facts)}
     place = waiting["unnamed"]  # the message that waits for a recipient, too
+    more = []
     for draft in resolution.more:
         clean = replace(
             draft,
@@ -149,18 +150,18 @@ def resolve(
         )
         if clean.recipient not in there:
             there.add(clean.recipient)
-            admission.add(
-                raw,
-                keys=keys,
-                now=now,
-                activation_id=job.activation_id,
-                visit=job.visit,
-                draft=clean,
-                limits=limits,
-                place=place,
-            )
-            place = None
-    if place is not None:
+            more.append(clean)
+    admission.add(
+        raw,
+        keys=keys,
+        now=now,
+        activation_id=job.activation_id,
+        visit=job.visit,
+        drafts=more,
+        limits=limits,
+        place=place,
+    )
+    if place is not None and not more:
         status, reason = resolution.unnamed
         raw.execute(SQL["end_unnamed"], {"message_id": place, "status": str(status), "reason": str(reason)})
     _end(raw, facts, resolution)

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import secrets
+import sqlite3
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta, tzinfo
 from functools import partial
@@ -14,7 +15,7 @@ from typing import Self, TypeVar
 import structlog
 
 from agi_sms import errors, message, node, ports
-from agi_sms.outbox import admission, claims, content, database, history, queries, receipts, rows, work
+from agi_sms.outbox import admission, claims, content, database, history, many, queries, receipts, rows, work
 from agi_sms.outbox.writer import Work, Writer
 from agi_sms.rates import Rate
 
@@ -116,19 +117,16 @@ class SqliteOutbox:
 
         One that is cancelled is carried out all the same. OutboxRefused where a value cannot be stored.
         """
-        kept = tuple(drafts), tuple(limits)
-        return await self._writer.submit(
-            lambda raw: admission.admit(
-                raw, keys=self._keys, now=self._clock(), activation=activation, drafts=kept[0], limits=kept[1]
-            ),
-            urgent=True,
-        )
+        wanted = admission.Wanted(activation=activation, drafts=tuple(drafts), limits=tuple(limits))
+        return await self._writer.join(self._admit, wanted, urgent=True)
+
+    def _admit(self, raw: sqlite3.Connection, wanted: Sequence[admission.Wanted]) -> Sequence[ports.Admission]:
+        return admission.admit(raw, keys=self._keys, now=self._clock(), wanted=wanted)
 
     async def returned(self, activation_id: str, at: datetime) -> None:
         """Written with the next transaction, within about a second."""
         facts = {"activation_id": activation_id, "at": rows.to_ms(at)}
-        noting = self._writer.submit(lambda raw: raw.execute(SQL["returned"], facts).rowcount, lazy=True)
-        noting.add_done_callback(_noted)
+        self._writer.join(_returned, facts, lazy=True).add_done_callback(_noted)
 
     # --- delivery ---
 
@@ -367,11 +365,16 @@ def _parts(reported: Sequence[ports.Receipt]) -> Iterable[Sequence[ports.Receipt
     return [tuple(reported[start : start + most]) for start in range(0, len(reported), most)]
 
 
+def _returned(raw: sqlite3.Connection, told: many.Rows) -> Sequence[None]:
+    many.change(raw, SQL["returned"], told)
+    return [None] * len(told)
+
+
 def _seen(answer: "asyncio.Future[bool]") -> None:
     if not answer.cancelled():
         answer.exception()
 
 
-def _noted(answer: "asyncio.Future[int]") -> None:
+def _noted(answer: "asyncio.Future[None]") -> None:
     if not answer.cancelled() and (error := answer.exception()) is not None:
         log.warning("the time of a call's return was not written down", error=str(error))

@@ -28,8 +28,9 @@ m.expires_at - m.max_age AS first_due_at
 
 -- === admission ===
 
--- name: visit
-SELECT id FROM activations WHERE pbx = :pbx AND visit = :visit;
+-- name: visits
+WITH told (pbx, visit) AS (VALUES (:pbx, :visit))
+SELECT a.pbx, a.visit, a.id FROM told CROSS JOIN activations a ON a.pbx = told.pbx AND a.visit = told.visit;
 
 -- name: admitted
 -- Recipients that the customer's system named were added after the answer.
@@ -46,16 +47,18 @@ INSERT INTO activations (
 );
 
 -- name: once
-SELECT 1 FROM messages WHERE once_key = :once_key AND once_key IS NOT NULL;
+WITH told (once_key) AS (VALUES (:once_key))
+SELECT m.once_key FROM told CROSS JOIN messages m ON m.once_key = told.once_key AND m.once_key IS NOT NULL;
 
 -- name: used
 -- A later one is of a clock that has been set back since.
-SELECT coalesce(sum(used), 0) AS used FROM counters
-WHERE scope = :scope AND window_start > :since AND window_start <= :window_start;
+WITH told (scope, since, window_start) AS (VALUES (:scope, :since, :window_start))
+SELECT c.scope, sum(c.used) AS used FROM told CROSS JOIN counters c
+ON c.scope = told.scope AND c.window_start > told.since AND c.window_start <= told.window_start GROUP BY c.scope;
 
 -- name: use
-INSERT INTO counters (scope, window_start, window_end, used) VALUES (:scope, :window_start, :window_end, 1)
-ON CONFLICT (scope, window_start) DO UPDATE SET used = used + 1;
+INSERT INTO counters (scope, window_start, window_end, used) VALUES (:scope, :window_start, :window_end, :more)
+ON CONFLICT (scope, window_start) DO UPDATE SET used = used + excluded.used;
 
 -- name: add_message
 INSERT INTO messages (
@@ -76,7 +79,8 @@ UPDATE messages SET recipient = :recipient, recipient_reversed = :recipient_reve
 WHERE id = :id;
 
 -- name: returned
-UPDATE activations SET returned_at = :at WHERE id = :activation_id;
+WITH told (activation_id, at) AS (VALUES (:activation_id, :at))
+UPDATE activations SET returned_at = told.at FROM told WHERE id = told.activation_id;
 
 -- === delivery ===
 

@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -14,10 +14,15 @@ from typing import Any, TypeVar
 from agi_sms import errors
 from agi_sms.outbox import database, presence, queries
 
+I = TypeVar("I")  # noqa: E741 - an item
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
+Together = Callable[[sqlite3.Connection, Sequence[I]], Sequence[T]]  # a result for each item
 
 MOST_URGENT = 200  # admissions in one transaction: their commit is not put off for ever
+MOST_TOGETHER = 64  # other work of one kind that is done at once
+MOST_BESIDE = 16  # the same where admissions wait for it
+MOST_PASSED = 100  # jobs of other kinds that are passed over in looking for such
 ALONE = 0.05  # seconds of other work in a transaction of its own
 BESIDE = 0.005  # seconds of other work in a transaction that admissions wait for
 PAUSE = 0.02  # seconds before a busy database is asked again; SQLite has waited its busy_timeout before that
@@ -26,9 +31,10 @@ LAZY = 1.0  # seconds that lazy work waits for a transaction to join
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """One piece of work, and who waits for it."""
+    """One piece of work on an item, and who waits for it. What jobs have the same `together` is done at once."""
 
-    work: Work[Any]
+    together: Together[Any, Any]
+    item: Any
     answer: "asyncio.Future[Any]"
     urgent: bool
     deadline: float  # of the monotonic clock; after it, a busy database is an error
@@ -78,13 +84,22 @@ class Writer:
         Raises what `work` raises, OutboxBusy when the database was held longer than the patience, OutboxFull.
         `lazy` work joins the next transaction, or makes one after a second.
         """
+        return self.join(_one, work, urgent=urgent, lazy=lazy)
+
+    def join(
+        self, together: Together[I, T], item: I, *, urgent: bool = False, lazy: bool = False
+    ) -> "asyncio.Future[T]":
+        """The same, of work that is done for many items at once: the future of this item's result.
+
+        Where it fails for several, it is tried for each alone, so that each has its own fate.
+        """
         if self._closing:
             raise errors.OutboxError("the outbox is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         deadline = time.monotonic() + self._patience
         (self._urgent if urgent else self._others).append(
-            Job(work=work, answer=answer, urgent=urgent, deadline=deadline)
+            Job(together=together, item=item, answer=answer, urgent=urgent, deadline=deadline)
         )
         if not lazy:
             self._wake.set()
@@ -154,12 +169,16 @@ class Writer:
     def _transaction(self, raw: sqlite3.Connection, urgent: list[Job], others: deque[Job]) -> list[Done]:
         raw.execute(queries.load("sqlite")["begin"])
         try:
-            done = [self._one(raw, job) for job in urgent]
+            done: list[Done] = []
+            first = deque(urgent)
+            while first:
+                done += _carry_out(raw, _next(first, MOST_URGENT))
             until = time.monotonic() + (BESIDE if urgent else ALONE)
-            first = True
-            while others and (first or (time.monotonic() < until and not self._urgent)):
-                done.append(self._one(raw, others.popleft()))
-                first = False
+            most = MOST_TOGETHER if not urgent else MOST_BESIDE
+            begun = False
+            while others and (not begun or (time.monotonic() < until and not self._urgent)):
+                done += _carry_out(raw, _next(others, most))
+                begun = True
             raw.execute("COMMIT")
         except BaseException:
             if raw.in_transaction:
@@ -167,15 +186,34 @@ class Writer:
             raise
         return done
 
-    def _one(self, raw: sqlite3.Connection, job: Job) -> Done:
-        """A savepoint each: a job that fails takes back its own rows and nobody else's."""
-        raw.execute("SAVEPOINT job")
-        try:
-            done = Done(job=job, result=job.work(raw))
-        except Exception as error:
-            if not raw.in_transaction:  # SQLite gave up the whole transaction
-                raise
-            raw.execute("ROLLBACK TO job")
-            done = Done(job=job, error=error)
-        raw.execute("RELEASE job")
-        return done
+
+def _next(waiting: deque[Job], most: int) -> list[Job]:
+    """The first that waits, and with it others that are done at once with it, up to so many."""
+    first = waiting.popleft()
+    found, passed = [first], deque[Job]()
+    if first.together is not _one:
+        while waiting and len(found) < most and len(passed) < MOST_PASSED:
+            job = waiting.popleft()
+            (found if job.together == first.together else passed).append(job)
+        waiting.extendleft(reversed(passed))
+    return found
+
+
+def _one(raw: sqlite3.Connection, items: Sequence[Work[Any]]) -> list[Any]:
+    """What is done for nothing else at once."""
+    return [work(raw) for work in items]
+
+
+def _carry_out(raw: sqlite3.Connection, jobs: list[Job]) -> list[Done]:
+    """In a savepoint: what fails takes back its own rows and nobody else's. Several that fail are tried one by one."""
+    raw.execute("SAVEPOINT job")
+    try:
+        results = jobs[0].together(raw, [job.item for job in jobs])
+        done = [Done(job=job, result=result) for job, result in zip(jobs, results, strict=True)]
+    except Exception as error:
+        if not raw.in_transaction:  # SQLite gave up the whole transaction
+            raise
+        raw.execute("ROLLBACK TO job")
+        done = [Done(job=jobs[0], error=error)] if len(jobs) == 1 else []
+    raw.execute("RELEASE job")
+    return done or [one for job in jobs for one in _carry_out(raw, [job])]

@@ -41,7 +41,7 @@ class Asterisk:
         self.container = f"agi-sms-asterisk-{uuid.uuid4().hex[:12]}"
         self.host = self.ami_host = HOST
         self.sip_port, self.http_port, self.ami_port = ports.free(3)
-        self.rtp_start, self.rtp_end = ports.free_range(400)
+        self.rtp_start, self.rtp_end = ports.free_range(4000)
         self.ari_url = f"http://{HOST}:{self.http_port}"
         self.ari_user, self.ari_password = "agi-sms", uuid.uuid4().hex
         self.ami_user, self.ami_secret = "agi-sms", uuid.uuid4().hex

@@ -63,6 +63,7 @@ class Rig:
         self.reserve = reserve
         self.book = Book(nodes={"desk": make_node()})
         self.woken = self.fetching_woken = 0
+        self.woken_for: datetime | None = None
         self.running: asyncio.Task[None] | None = None
 
     def admitter(
@@ -82,11 +83,13 @@ class Rig:
             wake_fetching=self.wake_fetching,
         )
 
-    def wake(self) -> None:
+    def wake(self, at: datetime | None) -> None:
         self.woken += 1
+        self.woken_for = at
 
-    def wake_fetching(self) -> None:
+    def wake_fetching(self, at: datetime | None) -> None:
         self.fetching_woken += 1
+        self.woken_for = at
 
     def rows(self) -> list[tuple[str, str]]:
         """The visits and statuses on the disk, read by another connection."""
@@ -172,7 +175,13 @@ async def test_a_visit_is_on_the_disk_when_its_caller_is_told(rig: Rig) -> None:
     assert reply.value == "SCHEDULED,1"
     assert reply.activation_id
     assert not reply.leave_unset
-    assert rig.woken == 1
+    assert (rig.woken, rig.woken_for) == (1, NOW)
+
+
+async def test_those_who_send_are_told_from_when_on_there_is_something_to_do(rig: Rig) -> None:
+    rig.book.nodes["desk"] = make_node(delay=timedelta(minutes=5))
+    await rig.admitter(budget=PATIENT).receive(make_visit())
+    assert (rig.woken, rig.woken_for) == (1, NOW + timedelta(minutes=5))
 
 
 async def test_a_visit_that_gives_nobody_anything_is_stored_too(rig: Rig) -> None:
