@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NoReturn, TextIO
 import click
 from click import shell_completion
 
-from agi_sms import cli_shared, errors
+from agi_sms import cli_shared, errors, harmless
 from agi_sms import flow as flows
 from agi_sms.cli_shared import MISTAKES, NOT_DONE, config_option
 
@@ -57,7 +57,9 @@ def complete_contexts(ctx: click.Context, _: click.Parameter, typed: str) -> lis
         return [
             shell_completion.CompletionItem(one.name)
             for one in plan.contexts.values()
-            if one.name.startswith(typed) and any(step.written for exten in one.extensions for step in exten.priorities)
+            if one.name.isprintable()
+            and one.name.startswith(typed)
+            and any(step.written for exten in one.extensions for step in exten.priorities)
         ]
     return []
 
@@ -133,7 +135,12 @@ def flow(
             cli_shared.fail(f"{output} cannot be written: {(error.strerror or '').lower()}", NOT_DONE)
         click.echo(f"{output}: {flow_words.facts(drawn)}")
     for warning in flow_words.warnings(drawn):  # also for who does not look at the drawing
-        click.echo(f"warning: {warning}", err=True)
+        click.echo(f"warning: {harmless.harmless(warning)}", err=True)
+    if not drawn.whole:
+        click.echo(
+            "warning: this is too much to draw: not all ways are followed; --exten or a smaller --depth draws less",
+            err=True,
+        )
 
 
 def _pbx(loaded: "configuration.Config", wanted: str | None) -> "tuple[str, Ami | None]":

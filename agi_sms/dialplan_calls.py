@@ -16,10 +16,11 @@ _HANDLERS = frozenset({"channel(hangup_handler_push)", "channel(hangup_handler_w
 _OPTIONS = {"dial": 2, "retrydial": 5, "queue": 1, "page": 1, "followme": 1}  # where each has its options
 _LEGS = {"b": "b", "B": "B"}
 MACROS = frozenset({"macro", "macroexclusive"})  # until Asterisk 20
+CONDITIONAL = frozenset({"gosubif", "macroif"})
 _TRANSFERS = {"dial": "GF", "retrydial": "GF", "queue": "F"}
 _QUEUE_GOSUB = (6, 7)  # until Asterisk 20 the seventh argument was a macro
 _URL = re.compile(r"h?agi://([^/?]*)/?([^?]*)\??(.*)", re.DOTALL)
-_CHOICES = frozenset({"gotoif", "gotoiftime", "gosubif"})
+_CHOICES = frozenset({"gotoif", "gotoiftime", "gosubif", "macroif"})
 _RUNNING = frozenset({"exec", "tryexec", "execif", "execiftime"})
 _AGI = frozenset({"agi", "deadagi", "eagi"})
 _BARE = frozenset({"stasis", "userevent"})
@@ -102,9 +103,13 @@ class Bare:
 
 
 class Masked:
-    """A text whose expressions are one mark each, so that it can be split; `shown` gives them back."""
+    """A text whose expressions are one mark each, so that it can be split; `shown` gives them back.
+
+    A NUL, which no dialplan can have, is left out: it begins and ends our marks.
+    """
 
     def __init__(self, text: str) -> None:
+        text = text.replace("\0", "")
         self._found: list[str] = []
         pieces, at = [], 0
         while (begin := _opening(text, at)) >= 0:
@@ -180,7 +185,7 @@ def _macro(text: str) -> Target:
 
 
 def jumps(application: str, data: str) -> tuple[str, Target | None, Target | None]:
-    """Where Goto, GotoIf, GotoIfTime and GosubIf lead: the condition, and the targets where it holds and does not."""
+    """Where Goto and the conditional jumps lead: the condition, and the targets where it holds and does not."""
     name = application.lower()
     if name == "goto":
         return "", target(data), None
@@ -194,7 +199,8 @@ def jumps(application: str, data: str) -> tuple[str, Target | None, Target | Non
         condition, _, rest = masked.text.partition("?")
         pieces, branches = [condition], rest.split(":", 1)
     yes, no = ([masked.shown(branch) for branch in branches] + ["", ""])[:2]
-    return masked.shown(pieces[0]) if pieces else "", target(yes) if yes else None, target(no) if no else None
+    read = _macro if name == "macroif" else target
+    return masked.shown(pieces[0]) if pieces else "", read(yes) if yes else None, read(no) if no else None
 
 
 # --- applications -------------------------------------------------------------------------------------------------
@@ -239,8 +245,9 @@ def subroutines(application: str, data: str) -> tuple[Subroutine, ...]:
     name = application.lower()
     if name == "gosub":
         return (Subroutine(target=target(data)),)
-    if name == "gosubif":
-        return tuple(Subroutine(target=one) for one in jumps(application, data)[1:] if one is not None)
+    if name in CONDITIONAL:
+        found = (one for one in jumps(application, data)[1:] if one is not None)
+        return tuple(Subroutine(target=one, macro=name == "macroif") for one in found)
     if name in MACROS:
         return (Subroutine(target=_macro(data), macro=True),)
     if name in ("set", "mset"):
@@ -357,7 +364,7 @@ def _agi(given: list[str], port: int | None) -> Bare | None:
 def port_of(address: str) -> int:
     """The port of `host`, `host:port`, `[::1]` or `[::1]:port`, as AGI() has it."""
     _, colon, number = address.rpartition("]")[2].rpartition(":")
-    return int(number) if colon and number.isdecimal() else AGI_PORT
+    return int(number[:9]) if colon and number.isdecimal() else AGI_PORT
 
 
 AGI_PORT = 4573  # of FastAGI: res_agi.c, AGI_PORT

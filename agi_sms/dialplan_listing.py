@@ -11,14 +11,16 @@ from dataclasses import dataclass, replace
 from agi_sms import errors
 
 LONGEST = 1023  # bytes of `1. Application(data)`, behind which the listing is cut
+LONGEST_LINE = 4096  # characters; no line is longer that Asterisk prints, and no data of an application
 CUT = "${…}"  # stands where a listing was cut: like an expression, nobody can tell what it is
 
 _CONTEXT = re.compile(r"\[ (?:Context|Included context) '(.*)' created by '(.*)' \]")
-_FIRST = re.compile(r"  '(.*?)'(?: \(CID match '(.*?)'\))? => +(?=hint: |\d+\. )")
-_NEXT = re.compile(r" {5,}(?:\[(.+?)\] +)?(?=hint: |\d+\. )")
+_FIRST = re.compile(r"  '(.*?)'(?: \(CID match '([^']*)'\))? => +(?=hint: |\d{1,9}\. )")
+_NEXT = re.compile(r" {5,}(?:\[(.+?)\] +)?(?=hint: |\d{1,9}\. )")
 _BESIDE = re.compile(r"  (Include|Ignore pattern|Alt\. Switch) => +'(.*)' *\[(.*)\]")
-_END = re.compile(r"-= (\d+) extensions? \((\d+) priorit(?:y|ies)\) in (\d+) contexts?\. =-")
-_WHERE = re.compile(r"(.+):(\d+)")
+_END = re.compile(r"-= (\d{1,9}) extensions? \((\d{1,9}) priorit(?:y|ies)\) in (\d{1,9}) contexts?\. =-")
+_WHERE = re.compile(r"(.+):(\d{1,9})")
+_NUMBER = re.compile(r"\d{1,9}")
 _COLOUR = re.compile(r"\x1b\[[0-9;]*[A-Za-z]")
 
 
@@ -83,13 +85,20 @@ class Dialplan:
 
 
 def parse_show(text: str) -> Dialplan:
-    """Read what `dialplan show` printed; raises Unreadable where there is nothing of the kind in it."""
+    """Read what `dialplan show` printed; raises Unreadable where there is nothing of the kind in it.
+
+    A line longer than LONGEST_LINE is left out, and the dialplan is `cut` then.
+    """
     made: dict[str, _Making] = {}
     here: _Making | None = None
     counts: tuple[int, ...] = ()
+    left_out = False
     for raw in text.splitlines():
+        if len(raw) > LONGEST_LINE:
+            left_out = True
+            continue
         line = _COLOUR.sub("", raw).rstrip()
-        if match := _CONTEXT.fullmatch(line):
+        if line.endswith("' ]") and (match := _CONTEXT.fullmatch(line)):
             here = made.setdefault(match[1], _Making(*match.groups()))
         elif match := _END.fullmatch(line):
             counts = tuple(map(int, match.groups()))
@@ -100,12 +109,12 @@ def parse_show(text: str) -> Dialplan:
             here.step(_step(line[match.end() :], None))
         elif match := _NEXT.match(line):
             here.step(_step(line[match.end() :], match[1] or ""))
-        elif match := _BESIDE.fullmatch(line):
+        elif line.endswith("]") and (match := _BESIDE.fullmatch(line)):
             here.beside(match[1], match[2])
     if not made:
         raise Unreadable("no context in it: this is not what `dialplan show` prints")
     contexts = {name: one.done() for name, one in made.items()}
-    return Dialplan(contexts=contexts, cut=_counted(contexts.values()) != counts)
+    return Dialplan(contexts=contexts, cut=left_out or _counted(contexts.values()) != counts)
 
 
 def _counted(contexts: Collection[Context]) -> tuple[int, ...]:
@@ -135,7 +144,8 @@ def parse_events(events: Iterable[Mapping[str, str]]) -> Dialplan:
         if number == "hint":
             here.extension(event.get("extension", ""), None)
             here.step(application)
-        elif number.isdecimal():
+        elif _NUMBER.fullmatch(number):
+            data = shortened(data)
             one = Priority(number=int(number), application=application, data=data, label=label, registrar=registrar)
             here.follow(event.get("extension", ""), one)
     return Dialplan(contexts={name: one.done() for name, one in made.items()}, cut=told != str(read))
@@ -204,20 +214,22 @@ def _step(text: str, label: str | None) -> Priority | str | None:
     application, bracket, data = what.partition("(")
     if not bracket:
         return None
-    if len(said.encode()) >= LONGEST or not data.endswith(")"):
-        data += CUT
-    else:
-        data = data[:-1]
+    cut = len(said.encode()) >= LONGEST or not data.endswith(")")
     found = _WHERE.fullmatch(where)
     return Priority(
         number=int(number),
         application=application,
-        data=data,
+        data=data[:LONGEST] + CUT if cut else data[:-1],
         label=label,
         file=found[1] if found else "",
         line=int(found[2]) if found else 0,
         registrar="" if found else where,
     )
+
+
+def shortened(data: str) -> str:
+    """As long as a line may be, and behind that a mark that it was cut."""
+    return data if len(data) <= LONGEST_LINE else data[:LONGEST_LINE] + CUT
 
 
 def steps(plan: Dialplan) -> Iterator[tuple[Context, Extension, Priority]]:

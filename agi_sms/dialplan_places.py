@@ -16,6 +16,7 @@ _CLASSES = {"X": "0123456789", "Z": "123456789", "N": "23456789"}
 _ANY, _ANY_OR_NONE, _END = 0x18000, 0x28000, 0x30000  # how little `.`, `!` and a pattern's end say; fewer is more
 _LABEL = re.compile(r"[\w.-]+")
 _RELATIVE = re.compile(r"[+-]\d+")
+_LAST_BYTE = 0xFF
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +45,8 @@ class Places:
         self.plan = plan
         self._steps: dict[tuple[str, int], dict[int, Priority]] = {}
         self._names: dict[str, dict[str, list[int]]] = {}
+        self._patterns: dict[str, _Branch] = {}
+        self._reach: dict[str, tuple[Context, ...]] = {}
         self._variants: dict[tuple[str, str], tuple[Found, ...]] = {}
 
     def extension(self, place: Place) -> Extension:
@@ -70,11 +73,9 @@ class Places:
     def _looked_up(self, context: str, exten: str) -> tuple[Found, ...]:
         for home in self.reach(context):
             names = self._named(home)
-            fitting = [name for name in (exten,) if name in names] or [
-                name for name in names if name[:1] == "_" and fits(name, exten)
-            ]
+            fitting = [exten] if exten in names else self._patterns[home.name].fitting(exten)
             if fitting:
-                same = names[min(fitting, key=_vagueness)]
+                same = names[min(fitting, key=lambda name: (_vagueness(name), names[name]))]
                 found = (Found(home=home.name, at=at, extension=home.extensions[at]) for at in same)
                 return tuple(sorted(found, key=lambda one: one.extension.caller is None))
         return ()
@@ -85,20 +86,29 @@ class Places:
             names = self._names[home.name] = dict[str, list[int]]()
             for at, one in enumerate(home.extensions):
                 names.setdefault(one.name, []).append(at)
+            patterns = self._patterns[home.name] = _Branch()
+            for name in names:
+                if name.startswith("_"):
+                    patterns.grow(name)
         return self._names[home.name]
 
-    def reach(self, context: str) -> Iterator[Context]:
+    def reach(self, context: str) -> tuple[Context, ...]:
         """A context, then those that it includes, in the order in which Asterisk looks."""
+        if context not in self._reach:
+            self._reach[context] = tuple(self._reached(context))
+        return self._reach[context]
+
+    def _reached(self, context: str) -> Iterator[Context]:
         seen: set[str] = set()
         waiting = [context]
-        while waiting:
+        while waiting and len(seen) < len(self.plan.contexts):
             name = waiting.pop()
             here = self.plan.contexts.get(name)
             if here is None or name in seen:
                 continue
             seen.add(name)
             yield here
-            waiting += [include.context for include in reversed(here.includes)]
+            waiting += [one.context for one in reversed(here.includes) if one.context not in seen]
 
     def switched(self, context: str) -> str:
         """A switch that may know extensions which the listing does not show; empty where there is none."""
@@ -112,7 +122,7 @@ class Places:
         """
         steps = found.extension.priorities
         if label.isdecimal() or _RELATIVE.fullmatch(label):
-            number = int(label) + (now if label[0] in "+-" else 0)
+            number = int(label[:10]) + (now if label[0] in "+-" else 0)
             known = any(one.number == number for one in steps)
         else:
             named = [one.number for one in steps if one.label == label]
@@ -129,8 +139,7 @@ def _tokens(pattern: str) -> tuple[frozenset[str] | int, ...]:
     at, end = 1, len(pattern)
     while at < end:
         one, at = pattern[at], at + 1
-        if one == "[" and "]" in pattern[at:]:
-            closing = pattern.index("]", at)
+        if one == "[" and (closing := pattern.find("]", at)) >= 0:
             found.append(_set(pattern[at:closing]))
             at = closing + 1
         elif one in ".!":
@@ -142,27 +151,51 @@ def _tokens(pattern: str) -> tuple[frozenset[str] | int, ...]:
 
 
 def _set(inside: str) -> frozenset[str]:
-    """`1-3a` is 1, 2, 3 and a."""
-    ranges = re.findall(r"(.)-(.)|(.)", inside)
-    return frozenset(
-        char
-        for first, last, alone in ranges
-        for char in (alone or (chr(code) for code in range(ord(first), ord(last) + 1)))
-    )
+    """`1-3a` is 1, 2, 3 and a. A range ends where those of Asterisk do, at the last byte."""
+    found: set[str] = set()
+    for first, last, alone in re.findall(r"(.)-(.)|(.)", inside, re.DOTALL):
+        found |= {alone} if alone else set(map(chr, range(ord(first), min(ord(last), _LAST_BYTE) + 1)))
+    return frozenset(found)
+
+
+class _Branch:
+    """Patterns that begin alike: `names` end here, `further` are those that go on, by their next token."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+        self.further: dict[frozenset[str] | int, _Branch] = {}
+
+    def grow(self, pattern: str) -> None:
+        """One more pattern."""
+        branch = self
+        for token in _tokens(pattern):
+            branch = branch.further.setdefault(token, _Branch())
+        branch.names.append(pattern)
+
+    def fitting(self, exten: str) -> list[str]:
+        """Those that fit what was dialled."""
+        dialled = exten.replace("-", "")
+        found: list[str] = []
+        waiting = [(self, 0)]
+        while waiting:
+            branch, at = waiting.pop()
+            found += branch.names if at == len(dialled) else ()
+            for token, further in branch.further.items():
+                if isinstance(token, int):
+                    found += further.names if token == _ANY_OR_NONE or at < len(dialled) else ()
+                elif at < len(dialled) and dialled[at] in token:
+                    waiting.append((further, at + 1))
+        return found
 
 
 def fits(pattern: str, exten: str) -> bool:
     """Whether a pattern, `_X.`, fits what was dialled."""
-    dialled = exten.replace("-", "")
-    tokens = _tokens(pattern)
-    for at, token in enumerate(tokens):
-        if isinstance(token, int):
-            return token == _ANY_OR_NONE or len(dialled) > at
-        if at >= len(dialled) or dialled[at] not in token:
-            return False
-    return len(dialled) == len(tokens)
+    alone = _Branch()
+    alone.grow(pattern)
+    return bool(alone.fitting(exten))
 
 
+@functools.cache
 def _vagueness(pattern: str) -> tuple[tuple[int, int], ...]:
     """What comes first is tried first: fewer characters, a lower one, then `.`, `!` and the pattern's end.
 

@@ -61,8 +61,10 @@ def _meant(places: Places, here: tuple[str, str], target: Target) -> str:
     if target.exten is not None:
         known = bool(places.variants(context, target.exten)) or bool(places.switched(context))
         return target.exten if target.exten in dialplan.OURS and not known else ""
+    if target.priority not in dialplan.OURS:
+        return ""
     labels = {step.label for found in places.variants(context, exten) for step in found.extension.priorities}
-    return target.priority if target.priority in dialplan.OURS and target.priority not in labels else ""
+    return "" if target.priority in labels else target.priority
 
 
 def _like(name: str) -> str:

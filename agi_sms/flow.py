@@ -59,11 +59,12 @@ class Edge:
 
 @dataclass(frozen=True, kw_only=True)
 class Flow:
-    """The graph; its first step is the entry."""
+    """The graph; its first step is the entry. `whole` False: it is more than can be drawn, some ways end too soon."""
 
     title: str
     steps: tuple[Step, ...]
     edges: tuple[Edge, ...]
+    whole: bool = True
 
     @property
     def nodes(self) -> tuple[Step, ...]:

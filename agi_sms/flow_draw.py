@@ -9,11 +9,11 @@ from agi_sms import dialplan, dialplan_calls, errors, flow_reach, flow_words, ha
 from agi_sms.dialplan_calls import Subroutine, Target, Transfer
 from agi_sms.dialplan_places import DIALLED, Found, Places
 from agi_sms.flow import DEPTH, Flow, Kind, Step
-from agi_sms.flow_walk import Frame, Spot, Walk, named
+from agi_sms.flow_walk import Spot, Walk, named
 
 _BY_ITSELF = {"h": "when the call ends", "T": "at the absolute time-out", "e": "after an error"}
 _VOICEMAIL_KEYS = {"o": "0", "a": "*"}
-_CONDITIONS = frozenset({"gotoif", "gotoiftime", "gosubif", "execif", "execiftime", "while", "if", "elseif"})
+_CONDITIONS = frozenset({"gotoif", "gotoiftime", "gosubif", "macroif", "execif", "execiftime", "while", "if", "elseif"})
 _GUARD = "DIALPLAN_EXISTS("
 
 
@@ -40,7 +40,7 @@ def draw(
         raise NoSuchPlace(f"the dialplan has no context {_shown(context)}; {_near(context, plan.contexts)}")
     if exten is not None and not places.variants(context, exten):
         names = [one.name for home in places.reach(context) for one in home.extensions]
-        raise NoSuchPlace(f"{context} has no extension {_shown(exten)}; {_near(exten, names)}")
+        raise NoSuchPlace(f"{harmless.clipped(context, 80)} has no extension {_shown(exten)}; {_near(exten, names)}")
     return _Drawing(places, cards, doors or dialplan.Doors(nodes=cards), depth).flow(context, exten)
 
 
@@ -59,6 +59,10 @@ def _near(name: str, known: Iterable[str]) -> str:
 class _Drawing(Walk):
     """One flow."""
 
+    def __init__(self, places: Places, cards: Mapping[str, tuple[str, ...]], doors: dialplan.Doors, depth: int) -> None:
+        super().__init__(places, cards, doors, depth)
+        self.digits: dict[str, frozenset[str]] = {}  # what can be dialled in each context
+
     def flow(self, context: str, exten: str | None) -> Flow:
         """All of it, from the entry on."""
         entry = self.add("entry", Step(kind=Kind.ENTRY, title=flow_words.clipped(context), place=context))
@@ -75,7 +79,7 @@ class _Drawing(Walk):
             for name in fresh:
                 self.by_itself(entry, name, context)
             self.drain()
-        return Flow(title=context, steps=tuple(self.steps), edges=tuple(self.edges))
+        return Flow(title=context, steps=tuple(self.steps), edges=tuple(self.edges), whole=self.whole)
 
     def enter(self, entry: int, context: str, exten: str) -> None:
         """The extension that is drawn first, where there is one."""
@@ -114,7 +118,7 @@ class _Drawing(Walk):
         bare = dialplan.of_bare(application, data, self.doors)
         if bare is not None:
             return self.node(key, spot, bare, depth)
-        if name in _CONDITIONS:
+        if name in _CONDITIONS and len(spot.path) < dialplan_calls.DEEPEST:
             made = self.add(key, self.step(Kind.CHOICE, _question(name, data), spot))
             self.later.append(functools.partial(self.choose, made, spot, application, data, depth))
         elif name in flow_words.MENUS:
@@ -149,8 +153,8 @@ class _Drawing(Walk):
             one = self.places.priority(place)
             if one is None or not self.folds(one.application, one.data):
                 break
-            passed.insert(0, one.application)
-        return flow_words.folded(passed)
+            passed.append(one.application)
+        return flow_words.folded(reversed(passed))
 
     def end(self, spot: Spot, title: str) -> int:
         key = ("end", title, spot.place, spot.stack)
@@ -203,7 +207,7 @@ class _Drawing(Walk):
         where = (ahead.place.home, ahead.place.at)
         if where not in self.reach or any((frame.home, frame.at) == where for frame in spot.stack):
             return None
-        frame = Frame(home=where[0], at=where[1], back=back, arguments=one.target.arguments, macro=one.macro)
+        frame = self.frame(ahead, back, one.target.arguments, macro=one.macro)
         return replace(ahead, stack=(*spot.stack, frame))
 
     def application(self, key: Hashable, spot: Spot, application: str, data: str, depth: int) -> int:
@@ -275,11 +279,11 @@ class _Drawing(Walk):
             for label, target in zip(("yes", "no"), dialplan_calls.jumps(application, data)[1:], strict=True):
                 if target is not None:
                     ways[label] = self.jump(spot, target, depth)
-        elif name == "gosubif":
+        elif name in dialplan_calls.CONDITIONAL:
             for label, target in zip(("yes", "no"), dialplan_calls.jumps(application, data)[1:], strict=True):
                 if target is not None:
                     key = (label, spot.place, spot.path, spot.stack)
-                    ways[label] = self.run(spot, Subroutine(target=target), depth, key=key)
+                    ways[label] = self.run(spot, Subroutine(target=target, macro=name == "macroif"), depth, key=key)
         elif name in ("while", "if", "elseif"):
             ways["yes"] = self.arrive(self.next(spot), depth)
             ways["no"] = self.arrive(self.otherwise(spot, name), depth)
@@ -328,14 +332,20 @@ class _Drawing(Walk):
         self.later.append(functools.partial(self.dial, made, last, context, depth, waits=waits))
         return made
 
+    def dialled(self, context: str) -> frozenset[str]:
+        """The extensions to which digits can lead."""
+        if context not in self.digits:
+            self.digits[context] = frozenset(
+                one.name
+                for home in self.places.reach(context)
+                for one in home.extensions
+                if DIALLED.fullmatch(one.name) or one.name.startswith("_")
+            )
+        return self.digits[context]
+
     def dial(self, made: int, last: Spot, context: str, depth: int, *, waits: bool) -> None:
         """What the digits lead to, and what happens without any."""
-        names = {
-            one.name
-            for home in self.places.reach(context)
-            for one in home.extensions
-            if DIALLED.fullmatch(one.name) or one.name.startswith("_")
-        }
+        names = self.dialled(context)
         self.fan(made, context, names, depth + 1)
         for found in self.places.variants(context, "i"):
             self.follow(made, self.first(found, context, "i", last.stack), depth + 1, "other keys")
@@ -351,7 +361,7 @@ class _Drawing(Walk):
 
 def _question(name: str, data: str) -> str:
     """A condition as it is asked."""
-    if name in ("gotoif", "gotoiftime", "gosubif"):
+    if name in ("gotoif", "gotoiftime") or name in dialplan_calls.CONDITIONAL:
         asked = dialplan_calls.jumps(name, data)[0]
     else:
         branches = dialplan_calls.branches(name, data)

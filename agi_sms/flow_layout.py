@@ -7,6 +7,7 @@ Lines run straight down, and straight across between two layers, each there on a
 the same box, or enter the same one, share one. Between any two layers of boxes there is one for labels.
 """
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -150,12 +151,11 @@ class _Arranging:
             for at, one in enumerate(layer):
                 x += _distance(layer[at - 1], one) if at else 0.0
                 one.x = x
+        rows = [_Row(layer) for layer in self.layers]
         moves = max(LEAST_MOVES, min(MOVES, MOST_MOVED // sum(map(len, self.layers))))
         for turn in range(moves):
-            for layer in self.layers if turn % 2 == 0 else reversed(self.layers):
-                both = turn >= moves - 4
-                upper, lower = both or turn % 2 == 0, both or turn % 2 == 1
-                _settle(layer, [[*(one.above if upper else ()), *(one.below if lower else ())] for one in layer])
+            for row in rows if turn % 2 == 0 else reversed(rows):
+                row.settle(row.both if turn >= moves - 4 else row.lower if turn % 2 else row.upper)
 
     def align(self) -> None:
         """Put a box right below the only one that leads to it, and only to it, where there is room."""
@@ -184,7 +184,8 @@ class _Arranging:
             for cell in chain:
                 low, high = self.room(cell)
                 if runs and max(low, runs[-1][0]) <= min(high, runs[-1][1]):
-                    runs[-1] = (max(low, runs[-1][0]), min(high, runs[-1][1]), [*runs[-1][2], cell])
+                    runs[-1][2].append(cell)
+                    runs[-1] = (max(low, runs[-1][0]), min(high, runs[-1][1]), runs[-1][2])
                 else:
                     runs.append((low, high, [cell]))
             x = chain[len(chain) // 2].x if at in self.back else self.cells[line.source].x
@@ -293,15 +294,17 @@ def _tracks(ways: list[_Across]) -> None:
 
     Of two that lead to the right the one further right is the upper one; to the left, the one further left.
     """
-    placed: list[_Across] = []
-    for one in sorted(ways, key=lambda one: (one.direction != 0, one.direction < 0, -one.direction * one.span[0])):
-        low, high = one.span
-        touching = [other for other in placed if other.span[0] < high and low < other.span[1]]
-        same = [other.track for other in touching if other.direction == one.direction]
-        one.track = max(same, default=-1) + 1
-        while any(other.track == one.track for other in touching):
-            one.track += 1
-        placed.append(one)
+    measured = [(one.direction, *one.span, one) for one in ways]
+    measured.sort(key=lambda found: (found[0] != 0, found[0] < 0, -found[0] * found[1]))
+    placed: list[tuple[float, float, int, int]] = []  # from where to where, direction, track
+    for direction, low, high, one in measured:
+        touching = [(way, track) for left, right, way, track in placed if left < high and low < right]
+        taken = {track for _, track in touching}
+        track = max((track for way, track in touching if way == direction), default=-1) + 1
+        while track in taken:
+            track += 1
+        one.track = track
+        placed.append((low, high, direction, track))
 
 
 def _rounded(points: Sequence[tuple[float, float]]) -> str:
@@ -342,26 +345,42 @@ def _weight(one: Cell, other: Cell) -> float:
     return (1.0, 9.0 if alone else 2.0, 9.0)[(not one.box) + (not other.box)]
 
 
-def _settle(layer: Sequence[Cell], near: Sequence[Sequence[Cell]]) -> None:
-    """Put each cell where its neighbours want it, as near as their order allows: a least squares fit.
+Wishes = list[list[tuple[float, Cell]]]  # of each cell of a layer: by what weight it wants to be at which other's x
 
-    Rule: pool adjacent violators, for isotonic regression.
-    """
-    offset = 0.0
-    offsets: list[float] = []
-    blocks: list[tuple[float, float, int]] = []  # where, weight, how many
-    for at, one in enumerate(layer):
-        offset += _distance(layer[at - 1], one) if at else 0.0
-        offsets.append(offset)
-        weights = [_weight(one, other) for other in near[at]]
-        weight = sum(weights) or 0.01
-        wanted = sum(w * other.x for w, other in zip(weights, near[at], strict=True)) / weight if near[at] else one.x
-        block = (wanted - offset, weight, 1)
-        while blocks and blocks[-1][0] > block[0]:
-            x, w, count = blocks.pop()
-            total = w + block[1]
-            block = ((x * w + block[0] * block[1]) / total, total, count + block[2])
-        blocks.append(block)
-    places = [x for x, _, count in blocks for _ in range(count)]
-    for one, place, so_far in zip(layer, places, offsets, strict=True):
-        one.x = place + so_far
+
+class _Row:
+    """A layer with what each of its cells wants, of those above, below or both; the order stays."""
+
+    def __init__(self, layer: Sequence[Cell]) -> None:
+        self.layer = layer
+        steps = (_distance(*pair) for pair in itertools.pairwise(layer))
+        self.offsets = list(itertools.accumulate(steps, initial=0.0))
+        self.upper: Wishes = [[(_weight(one, other), other) for other in one.above] for one in layer]
+        self.lower: Wishes = [[(_weight(one, other), other) for other in one.below] for one in layer]
+
+    @functools.cached_property
+    def both(self) -> Wishes:
+        return [[*upper, *lower] for upper, lower in zip(self.upper, self.lower, strict=True)]
+
+    def settle(self, wishes: Wishes) -> None:
+        """Put each cell where its neighbours want it, as near as their order allows: a least squares fit.
+
+        Rule: pool adjacent violators, for isotonic regression.
+        """
+        blocks: list[tuple[float, float, int]] = []  # where, weight, how many
+        for one, offset, near in zip(self.layer, self.offsets, wishes, strict=False):
+            if len(near) == 1:
+                weight, wanted = near[0][0], near[0][1].x
+            elif near:
+                weight = sum(w for w, _ in near)
+                wanted = sum(w * other.x for w, other in near) / weight
+            else:
+                weight, wanted = 0.01, one.x
+            x, count = wanted - offset, 1
+            while blocks and blocks[-1][0] > x:
+                before, w, many = blocks.pop()
+                x, weight, count = (before * w + x * weight) / (w + weight), w + weight, count + many
+            blocks.append((x, weight, count))
+        places = (x for x, _, count in blocks for _ in range(count))
+        for one, place, offset in zip(self.layer, places, self.offsets, strict=False):
+            one.x = place + offset

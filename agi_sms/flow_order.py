@@ -163,12 +163,13 @@ def _swap(layers: Layers) -> bool:
 
 def _between(left: Cell, right: Cell) -> int:
     """How many lines of two cells cross, where they stand in this order."""
-    return sum(
-        one.at > other.at
-        for mine, others in ((left.above, right.above), (left.below, right.below))
-        for one in mine
-        for other in others
-    )
+    found = 0
+    for mine, others in ((left.above, right.above), (left.below, right.below)):
+        if len(mine) == 1 == len(others):  # most are places of long lines
+            found += mine[0].at > others[0].at
+        else:
+            found += sum(one.at > other.at for one in mine for other in others)
+    return found
 
 
 def crossings(layers: Layers) -> int:
@@ -177,8 +178,9 @@ def crossings(layers: Layers) -> int:
     for layer in layers:
         ends: list[int] = []  # of the lines to the left, in order
         for one in layer:
-            below = sorted(other.at for other in one.below)
-            found += sum(len(ends) - bisect.bisect_right(ends, other) for other in below)
+            below = [one.below[0].at] if len(one.below) == 1 else sorted(other.at for other in one.below)
+            for other in below:
+                found += len(ends) - bisect.bisect_right(ends, other)
             for other in below:
                 bisect.insort(ends, other)
     return found

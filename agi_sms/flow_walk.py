@@ -15,6 +15,9 @@ from agi_sms.dialplan_places import DIALLED, Found, Place, Places
 from agi_sms.flow import Edge, Kind, Step
 
 MOST_STEPS = 400
+MOST_WAYS = 450  # Mermaid draws 500 (its maxEdges), and some have to follow yet
+MOST_LOOKED = 100_000  # steps that are looked at on the way
+LONGEST_EXTEN = 79  # characters, behind which Asterisk cuts it: AST_MAX_EXTENSION, channel.h
 _EXTEN = "${EXTEN}"
 MOST_LEADING = 40  # extensions to which one step leads, of those that lead to nodes
 MOST_OTHERS = 12  # and of the others, or none of them
@@ -28,11 +31,12 @@ _LOOPS = {  # where each leads: to the end, or to the beginning, of what it is i
 }
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Frame:
     """A subroutine that was entered, and where its Return leads; None: to the end of a leg.
 
-    A macro also comes back where its extension ends.
+    A macro also comes back where its extension ends. `Walk.frame` makes them, the same one for the same: to compare
+    two by what is in them would take twice as long with each subroutine around them.
     """
 
     home: str
@@ -40,6 +44,12 @@ class Frame:
     back: "Spot | None"
     arguments: tuple[str, ...] = ()
     macro: bool = False
+
+    @functools.cached_property
+    def known(self) -> Mapping[str, str]:
+        """What its ARG1, ARG2 ... are, those that are literal."""
+        given = enumerate(self.arguments, start=1)
+        return {f"ARG{number}": one for number, one in given if not dialplan_calls.computed(one)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +65,15 @@ class Spot:
     stack: tuple[Frame, ...] = ()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Fan:
+    """The extensions to which a step leads: those to draw, and how many lead on to a node, and how many do not."""
+
+    drawn: tuple[Found, ...]
+    leading: int
+    others: int
+
+
 class Walk(abc.ABC):
     """A flow on its way: its graph, and how to get from one step to the next that is drawn."""
 
@@ -68,6 +87,11 @@ class Walk(abc.ABC):
         self.edges: dict[Edge, None] = {}
         self.ids: dict[Hashable, int] = {}
         self.later: deque[Callable[[], None]] = deque()
+        self.whole = True
+        self.looked = 0  # at how many steps
+        self.arrived: dict[Spot, int] = {}  # at which steps those lead that are not drawn
+        self.frames: dict[Hashable, Frame] = {}  # each once
+        self.fans: dict[Hashable, Fan] = {}
         self.contexts: dict[str, None] = {}  # in which calls were
         self.seen: set[flow_reach.Key] = set()  # extensions at whose beginning calls were
 
@@ -82,32 +106,55 @@ class Walk(abc.ABC):
         while self.later:
             self.later.popleft()()
 
+    @property
+    def full(self) -> bool:
+        """Whether there is no room for more, beside what has to follow the steps that are drawn."""
+        ways = len(self.edges) + 2 * len(self.later)
+        return len(self.steps) >= MOST_STEPS or ways >= MOST_WAYS or self.looked >= MOST_LOOKED
+
+    def filled(self) -> bool:
+        """Whether it is full; the flow is not whole then."""
+        self.whole = self.whole and not self.full
+        return not self.whole
+
     def fan(
         self, source: int, context: str, names: Collection[str], depth: int, *, fresh: bool = False, sure: bool = True
     ) -> None:
         """Ways to many extensions: those that lead to a node first of all, as many as can be looked at."""
+        if fresh:
+            fan = self.spread(context, names, self.seen)
+        else:
+            key = (context, frozenset(names))
+            fan = self.fans[key] = self.fans.get(key) or self.spread(context, names)
+        left = {True: fan.leading, False: fan.others}
+        for one in fan.drawn:
+            if self.filled():
+                break
+            target = self.arrive(self.first(one, context, one.extension.name), depth)
+            include = "" if one.home == context else f" (include {flow_words.clipped(one.home)})"
+            self.edge(source, target, f"{named(one)}{include}", sure=sure)
+            left[self.reaches(one)] -= 1
+        for leads, what in ((True, "with SMS nodes"), (False, "without an SMS node")):
+            if count := left[leads]:
+                title = f"{count} more extension{'' if count == 1 else 's'}"
+                step = Step(kind=Kind.MORE, title=title, lines=(what,), place=context)
+                self.edge(source, self.add((what, source, context), step), sure=sure)
+
+    def spread(self, context: str, names: Collection[str], seen: Collection[flow_reach.Key] = ()) -> Fan:
+        """The extensions of these names, without those that were seen."""
         found = [
             Found(home=home.name, at=at, extension=one)
             for home in self.places.reach(context)
             for at, one in enumerate(home.extensions)
-            if one.name in names and _begins(one) and not (fresh and (home.name, at) in self.seen)
+            if one.name in names and _begins(one) and (home.name, at) not in seen
         ]
         leading = [one for one in found if self.reaches(one)]
         others = [one for one in found if not self.reaches(one)]
         own, included = ([one for one in others if (one.home == context) is mine] for mine in (True, False))
         few = [one for group in (own, included) if len(group) <= MOST_OTHERS for one in group]
-        drawn = leading[:MOST_LEADING] + few
-        for one in found:
-            if one in drawn:
-                target = self.arrive(self.first(one, context, one.extension.name), depth)
-                include = "" if one.home == context else f" (include {flow_words.clipped(one.home)})"
-                self.edge(source, target, f"{named(one)}{include}", sure=sure)
-        for left, what in ((leading, "with SMS nodes"), (others, "without an SMS node")):
-            count = sum(one not in drawn for one in left)
-            if count:
-                title = f"{count} more extension{'' if count == 1 else 's'}"
-                step = Step(kind=Kind.MORE, title=title, lines=(what,), place=context)
-                self.edge(source, self.add((what, source, context), step), sure=sure)
+        wanted = {(one.home, one.at) for one in leading[:MOST_LEADING] + few}
+        drawn = tuple(one for one in found if (one.home, one.at) in wanted)
+        return Fan(drawn=drawn, leading=len(leading), others=len(others))
 
     def add(self, key: Hashable, step: Step) -> int:
         if key not in self.ids:
@@ -117,6 +164,13 @@ class Walk(abc.ABC):
 
     def edge(self, source: int, target: int, label: str = "", *, aside: bool = False, sure: bool = True) -> None:
         self.edges[Edge(source=source, target=target, label=label, aside=aside, sure=sure)] = None
+
+    def frame(self, ahead: "Spot", back: "Spot | None", arguments: tuple[str, ...], *, macro: bool) -> Frame:
+        """The subroutine that begins at a spot."""
+        key = (ahead.place.home, ahead.place.at, back, arguments, macro)
+        if key not in self.frames:
+            self.frames[key] = Frame(home=key[0], at=key[1], back=back, arguments=arguments, macro=macro)
+        return self.frames[key]
 
     def reaches(self, found: Found) -> bool:
         return (found.home, found.at) in self.reach
@@ -136,9 +190,12 @@ class Walk(abc.ABC):
             if at >= 0:
                 inner = dialplan_calls.branches(application, data)[at]
                 application, data = inner.application, inner.data
-        if not spot.exten.startswith("_"):
-            data = data.replace(_EXTEN, spot.exten)
-        return application, data if not spot.stack else given(data, spot.stack[-1].arguments)
+        if "${" not in data:
+            return application, data
+        known = spot.stack[-1].known if spot.stack else {}
+        return application, flow_words.given(
+            data, known if spot.exten.startswith("_") else {**known, "EXTEN": spot.exten}
+        )
 
     def next(self, spot: Spot) -> Spot:
         return replace(spot, place=replace(spot.place, number=spot.place.number + 1), path=())
@@ -148,20 +205,29 @@ class Walk(abc.ABC):
     def arrive(self, spot: Spot, depth: int) -> int:
         """The first step from here on that is drawn; it is made, and what comes behind it follows later."""
         passed: set[Spot] = set()
+        made = self.arriving(spot, depth, passed)
+        if self.steps[made].kind is not Kind.MORE:  # which a shorter way may be able to draw
+            self.arrived |= dict.fromkeys(passed, made)
+        return made
+
+    def arriving(self, spot: Spot, depth: int, passed: set[Spot]) -> int:
+        """The same; the spots that are not drawn are put into `passed`."""
         while True:
             key = (spot.place, spot.path, spot.stack)
             self.contexts[spot.place.context] = None
             if spot.place.number == 1:
                 self.seen.add((spot.place.home, spot.place.at))
-            if key in self.ids:
-                return self.ids[key]
-            if depth > self.depth or len(self.steps) >= MOST_STEPS:
+            known = self.ids.get(key, self.arrived.get(spot))
+            if known is not None:
+                return known
+            if depth > self.depth or self.filled():
                 return self.more(spot)
             if spot in passed:
                 return self.add(
                     ("round", key), Step(kind=Kind.END, title="goes round for ever", place=self.shown(spot))
                 )
             passed.add(spot)
+            self.looked += 1
             ahead = self.silent(spot, depth)
             if ahead is None:
                 return self.drawn(key, spot, depth)
@@ -182,7 +248,7 @@ class Walk(abc.ABC):
         name = application.lower()
         if name == "goto":
             return self.leads(spot, dialplan_calls.target(data), depth)
-        if name in ("exec", "tryexec"):
+        if name in ("exec", "tryexec") and len(spot.path) < dialplan_calls.DEEPEST:
             return replace(spot, path=(*spot.path, 0))
         if name in _LOOPS and spot.path[-1:] != (-1,):
             return self.matching(spot, *_LOOPS[name])
@@ -196,7 +262,8 @@ class Walk(abc.ABC):
 
     def folds(self, application: str, data: str) -> bool:
         """Whether a step is not worth a box."""
-        if application.lower() in ("gotoif", "gotoiftime", "gosubif"):
+        name = application.lower()
+        if name in ("gotoif", "gotoiftime") or name in dialplan_calls.CONDITIONAL:
             return dialplan_calls.jumps(application, data)[1:] == (None, None)
         return all(
             name.lower() in flow_words.FOLDED and not dialplan_calls.subroutines(name, inner)
@@ -233,6 +300,7 @@ class Walk(abc.ABC):
             extension = self.places.extension(spot.place)
             variants: tuple[Found, ...] = (Found(home=spot.place.home, at=spot.place.at, extension=extension),)
         else:
+            exten = exten[:LONGEST_EXTEN]
             variants = self.places.variants(context, exten)
         if not variants:
             return self.missing(context, exten or "", target.priority)
@@ -310,14 +378,6 @@ class Walk(abc.ABC):
 def _begins(extension: dialplan.Extension) -> bool:
     """Whether a call can come to its beginning."""
     return any(one.number == 1 for one in extension.priorities)
-
-
-def given(data: str, arguments: tuple[str, ...]) -> str:
-    """What a step in a subroutine says, with the subroutine's arguments as far as they are known."""
-    for number, argument in enumerate(arguments, start=1):
-        if not dialplan_calls.computed(argument):
-            data = data.replace(f"${{ARG{number}}}", argument)
-    return data
 
 
 def caller(extension: dialplan.Extension) -> str:

@@ -4,7 +4,7 @@ import re
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 
-from agi_sms import app_arguments, dialplan, dialplan_calls, durations, harmless, node
+from agi_sms import app_arguments, dialplan, dialplan_calls, dialplan_listing, durations, harmless, node
 from agi_sms import flow as flows
 
 LONGEST_LINE = 44  # characters
@@ -49,6 +49,7 @@ WAYS = {
 _COMMENT = re.compile(r"\{#.*?#\}", re.DOTALL)  # of templates
 _FILLED = re.compile(r"\{\{(.*?)\}\}", re.DOTALL)
 _NAME = re.compile(r"[A-Za-z_][\w.]*")
+_GIVEN = re.compile(r"\$\{(EXTEN|ARG[1-9]\d{0,3})\}")
 _WRAPPED = re.compile(r"(?:URIENCODE|QUOTE)\((.*)\)")
 _PARALLEL = frozenset({"dial", "page", "retrydial"})
 _SECONDS = {"dial": 1, "queue": 4, "waitexten": 0, "page": 2, "retrydial": 4, "read": 5}
@@ -89,6 +90,25 @@ def folded(applications: Iterable[str]) -> str:
     named = [f"{clipped(one, 20)} ×{count}" if count > 1 else clipped(one, 20) for one, count in counts.items()]
     more = sum(list(counts.values())[MOST_FOLDED:])
     return ", ".join(named[:MOST_FOLDED]) + (f" and {more} more" if more else "")
+
+
+def given(data: str, known: Mapping[str, str]) -> str:
+    """What a step says, with the values of those of ARG1, ARG2 ... and EXTEN that are known.
+
+    It is cut where it gets longer than a line of Asterisk's.
+    """
+    pieces: list[str] = []
+    length = at = 0
+    for found in _GIVEN.finditer(data):
+        value = known.get(found[1])
+        if value is None:
+            continue
+        pieces += [data[at : found.start()], value]
+        length += found.start() - at + len(value)
+        at = found.end()
+        if length > dialplan_listing.LONGEST_LINE:
+            break
+    return dialplan_listing.shortened("".join([*pieces, data[at:]]))
 
 
 def said(application: str, data: str) -> tuple[str, ...]:
@@ -136,6 +156,7 @@ def facts(flow: flows.Flow) -> str:
     found += [f"{computed} known only during the call"] if computed else []
     wrong = len(warnings(flow))
     found += [f"{wrong} warning{'' if wrong == 1 else 's'}"] if wrong else []
+    found += [] if flow.whole else ["not all of it"]
     return " · ".join(found)
 
 

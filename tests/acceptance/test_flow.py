@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from agi_sms import dialplan, dialplan_places, flow_draw, flow_mermaid
+from agi_sms import dialplan, dialplan_places, flow_draw, flow_mermaid, flow_walk
 from agi_sms.asterisk import survey
 from agi_sms.asterisk.settings import Ami
 from rig import asterisk as rig_asterisk
@@ -129,6 +129,21 @@ async def test_what_is_saved_by_the_command_line_is_the_same(fresh_asterisk: Ast
     saved = dialplan.parse_show(engine.docker(*command))
     assert own(saved, "company") == own(recorded("company"), "company")
     assert not saved.cut
+
+
+async def test_how_far_includes_lead_and_where_an_extension_is_cut(shared_asterisk: rig_asterisk.Asterisk) -> None:
+    chain = "".join(f"[c{at}]\nexten => e{at},1,NoOp()\ninclude => c{(at + 1) % 300}\n" for at in range(300))
+    shared_asterisk.load_dialplan(
+        f"{chain}[grown]\nexten => _1!,1,Set(GLOBAL(GROWN)=${{LEN(${{EXTEN}})}})\n same => n,Hangup()\n"
+        "[probe]\nexten => s,1,Set(GLOBAL(FOUND)=${DIALPLAN_EXISTS(c0,e299,1)}${DIALPLAN_EXISTS(c0,e300,1)})\n"
+        f" same => n,Goto(grown,{'1' * 100},1)\n"
+    )
+    shared_asterisk.cli("channel originate Local/s@probe application NoOp")
+    shared_asterisk.wait_for_no_channels(deadline=10)
+    told = dict(re.findall(r"(GROWN|FOUND) *= *(\d+)", shared_asterisk.cli("dialplan show globals")))
+    assert told == {"GROWN": str(flow_walk.LONGEST_EXTEN), "FOUND": "10"}
+    places = dialplan_places.Places(dialplan.parse_show(shared_asterisk.cli("dialplan show")))
+    assert [bool(places.variants("c0", f"e{at}")) for at in (299, 300)] == [True, False]
 
 
 PATTERNS = (

@@ -162,6 +162,31 @@ def test_hostile_bytes_in_a_listing_reach_no_terminal(shell: Shell) -> None:
     assert "\x1b" not in told.output
 
 
+def test_hostile_names_in_warnings_reach_no_terminal(shell: Shell) -> None:
+    text = "[ Context 'a\x1b]0;x\x07' created by 'pbx_config' ]\n"
+    text += "  's' =>            1. GotoIf(${X}?gone\x1b]0;y,s,1)  [a.conf:1]\n"
+    text += "                    2. Gosub(agi-sms,s,1(nob\x1b]0;zody))  [\u202ea.conf:2]\n"
+    told = shell("a\x1b]0;x\x07", "--from", "-", given=text)
+    assert "enters nob\\x1b]0;zody" in told.stderr
+    assert "goes on at gone\\x1b]0;y" in told.stderr
+    refused = shell("a\x1b]0;x\x07", "--exten", "7", "--from", "-", code=MISTAKES, given=text)
+    assert "has no extension '7'" in refused.stderr
+    assert not set("\x1b\x07\u202e") & set(told.output + refused.output)
+
+
+def test_what_is_too_much_is_said(shell: Shell) -> None:
+    rows = "".join(f"  '{at}' =>   1. Background(x,,,a)   [a.conf:1]\n" for at in range(10))
+    text = "".join(
+        f"[ Context 'c{at}' created by 'pbx_config' ]\n"
+        + "".join(f"  '{key}' =>   1. Background(x,,,c{at + key})   [a.conf:1]\n" for key in range(10))
+        for at in range(100)
+    )
+    told = shell("c0", "--from", "-", "--depth", "100", given=text)
+    assert "this is too much to draw: not all ways are followed; --exten or a smaller --depth draws less" in told.stderr
+    small = shell("a", "--from", "-", given=f"[ Context 'a' created by 'pbx_config' ]\n{rows}")
+    assert "too much" not in small.stderr
+
+
 # --- from Asterisk ------------------------------------------------------------------------------------------------
 
 

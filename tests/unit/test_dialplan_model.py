@@ -120,6 +120,47 @@ def test_a_listing_without_its_end_says_so() -> None:
     assert not dialplan.parse_show(whole.replace("\n", "\r\n")).cut
 
 
+LONG = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"  's' =>            {LONG}. NoOp()   [a.conf:1]",
+        f"  's' =>            {'9' * 10}. NoOp()   [a.conf:1]",
+        f"     [x]            {'9' * 10}. NoOp()   [a.conf:1]",
+        f"-= {'9' * 10} extensions (1 priority) in 1 context. =-",
+        f"-= {LONG} extensions (1 priority) in 1 context. =-",
+    ],
+)
+def test_numbers_that_are_none_of_asterisks_are_left_out(line: str) -> None:
+    plan = dialplan.parse_show(f"[ Context 'a' created by 'pbx_config' ]\n{line}")
+    assert plan.cut
+    assert not any(one.priorities for one in plan.contexts["a"].extensions)
+
+
+def test_a_line_number_that_is_none() -> None:
+    text = f"[ Context 'a' created by 'pbx_config' ]\n  's' => 1. NoOp(x)   [a.conf:{'9' * 10}]"
+    (step,) = dialplan.parse_show(text).contexts["a"].extensions[0].priorities
+    assert (step.data, step.file, step.line) == ("x", "", 0)
+
+
+def test_a_line_longer_than_asterisks_is_left_out() -> None:
+    lines = ["[ Context 'a' created by 'pbx_config' ]", "  's' =>            1. NoOp(x)   [a.conf:1]"]
+    end = "-= 1 extension (1 priority) in 1 context. =-"
+    assert not dialplan.parse_show("\n".join([*lines, end])).cut
+    plan = dialplan.parse_show("\n".join([*lines, f"     2. NoOp({'x' * 4096})   [a.conf:2]", end]))
+    assert plan.cut
+    assert [one.number for one in plan.contexts["a"].extensions[0].priorities] == [1]
+
+
+def test_what_events_say_is_bounded() -> None:
+    step = {"event": "ListDialplan", "context": "a", "extension": "s", "application": "NoOp"}
+    events = [step | {"priority": "1", "appdata": "x" * 5000}, step | {"priority": LONG}, step | {"priority": "²"}]
+    (one,) = dialplan.parse_events(events).contexts["a"].extensions[0].priorities
+    assert one.data == "x" * 4096 + "${…}"
+
+
 def test_a_listing_that_has_lost_something_says_so() -> None:
     whole = (DATA / "syntax.txt").read_text(encoding="utf-8")
     lines = whole.splitlines()
@@ -365,6 +406,30 @@ def test_patterns(pattern: str, exten: str, expected: bool) -> None:
     assert dialplan_places.fits(pattern, exten) is expected
 
 
+PATTERN = st.text("12X.!NZ[]-3a_*", max_size=5)
+
+
+@given(st.lists(PATTERN.map("_".__add__), max_size=10), st.text("1235-a*9", max_size=4))
+def test_patterns_are_found_together_as_alone(patterns: list[str], exten: str) -> None:
+    found = places(a=context(*patterns)).variants("a", exten)
+    fitting = {one for one in patterns if dialplan_places.fits(one, exten)}
+    assert {one.extension.name for one in found} <= fitting
+    assert bool(found) == bool(fitting)
+
+
+def test_a_range_of_characters_ends_with_the_last_byte() -> None:
+    assert dialplan_places.fits("_[!-\U0010ffff]X", "a5")
+    assert max(map(len, dialplan_places._tokens("_[!-\U0010ffff]"))) <= 256  # type: ignore[arg-type]
+
+
+def test_includes_are_followed_as_far_as_they_lead() -> None:
+    """tests/acceptance/test_flow.py asks Asterisk."""
+    chain = {f"c{at}": context(f"e{at}", includes=("c0", f"c{at + 1}", "gone")) for at in range(300)}
+    known = places(**chain)
+    assert [one.home for one in known.variants("c0", "e299")] == ["c299"]
+    assert known.variants("c7", "e6")
+
+
 def context(*extensions: str, includes: tuple[str, ...] = ()) -> str:
     lines = [f"  '{name}' =>            1. NoOp({name})  [pbx_config]" for name in extensions]
     lines += [f"  Include =>        '{name}'  [pbx_config]" for name in includes]
@@ -445,6 +510,19 @@ def test_priorities_as_jumps_write_them(label: str, now: int, number: int | None
     (found,) = [one for one in known.variants("listing", "100") if one.extension.caller is None]
     place = known.numbered(found, "listing", label, now=now)
     assert (place.number if place else None) == number
+
+
+@pytest.mark.parametrize("label", [LONG, f"+{LONG}", f"-{LONG}"])
+def test_a_priority_that_is_none(label: str) -> None:
+    known = dialplan_places.Places(SYNTAX)
+    context = next(one for one in SYNTAX.contexts.values() if one.extensions)
+    found = dialplan_places.Found(home=context.name, at=0, extension=context.extensions[0])
+    assert known.numbered(found, context.name, label) is None
+
+
+def test_a_port_that_is_none() -> None:
+    assert dialplan_calls.port_of(f"host:{LONG}") != dialplan_calls.AGI_PORT
+    assert dialplan_calls.port_of("host:4573") == 4573
 
 
 def test_a_label_that_nobody_has_may_be_that_of_the_first_step() -> None:

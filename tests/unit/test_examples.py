@@ -238,6 +238,12 @@ def test_a_node_names_its_recipe_and_the_readme_shows_it(recipe: Path, loaded: c
             assert f"Recipe: dialplan/{recipe.name}" in where.read_text(encoding="utf-8")
 
 
+@BY_FILE
+def test_an_extension_of_any_length_is_encoded(recipe: Path) -> None:
+    """`_X!` fits whatever was dialled behind its first digit."""
+    assert re.findall(r"(?:var\.\w+|recipients|sender|delay)=\$\{EXTEN\}", code(recipe)) == []
+
+
 def test_the_compose_file_fits_the_examples() -> None:
     """What it mounts and builds is there, and the gateway knows the passwords of the Asterisk beside it."""
     docker = FOLDER.parent / "docker"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agi_sms import dialplan, flow_draw, flow_svg, flow_words
+from agi_sms import dialplan, dialplan_calls, dialplan_listing, flow_draw, flow_svg, flow_walk, flow_words
 from agi_sms.flow import Flow, Kind, State
 
 DATA = Path(__file__).resolve().parents[1] / "data" / "dialplan"
@@ -451,14 +451,129 @@ def test_many_extensions_are_grouped() -> None:
     assert len(flow.nodes) == 40
 
 
+@pytest.mark.parametrize(
+    ("application", "ways_of_it"),
+    [
+        (
+            "MacroIf($[${X}]?text,company-info:quiet)",
+            ("yes-> Macro text(company-info)", "no-> Macro quiet"),
+        ),
+        ("MacroIf($[${X}]?text,company-info)", ("yes-> Macro text(company-info)", "no-> Hangup")),
+    ],
+)
+def test_macros_behind_a_condition(application: str, ways_of_it: tuple[str, str]) -> None:
+    flow = drawn(
+        a=f"s,1,{application}\ns,2,Hangup()",
+        macro_text="s,1,Gosub(agi-sms,s,1(${ARG1}))",
+        macro_quiet="s,1,Playback(inside)",
+    )
+    told = ways(flow)
+    assert told[:3] == ["a -s-> X?", *(f"X? -{way}" for way in ways_of_it)]
+    assert "Macro text(company-info) --> SMS company-info" in told
+    assert "SMS company-info --> Hangup" in told
+
+
 def test_a_flow_without_end_is_cut() -> None:
     rows = "\n".join(
         f"{at},1,Playback({at})\n{at},2,GotoIf(${{X}}?{at * 2 % 997},1)\n{at},3,Goto({at * 3 % 991},1)"
         for at in range(1000)
     )
     flow = drawn(a=rows, exten="1", depth=99)
-    assert 400 <= len(flow.steps) < 900
+    assert 200 <= len(flow.steps) < 900
     assert any(step.kind is Kind.MORE for step in flow.steps)
+    assert not flow.whole
+    assert flow_words.facts(flow).endswith(" · not all of it")
+
+
+def test_menus_that_lead_to_menus_are_cut_where_mermaid_ends() -> None:
+    """500 ways: see maxEdges, https://mermaid.js.org/config/schema-docs/config.html"""
+    menus = {
+        f"c{at}": "\n".join(
+            f"{key},1,Background(x,,,c{(at * 7 + key) % 12})\n{key},2,Gosub(agi-sms,s,1(company-info))"
+            for key in range(40)
+        )
+        for at in range(12)
+    }
+    flow = drawn(context="c0", depth=100, **menus)
+    assert 400 < len(flow.edges) <= 500
+    assert len(flow.steps) > 100
+    assert not flow.whole
+    assert any(way.endswith("more extensions with SMS nodes") for way in ways(flow))
+
+
+def test_a_long_way_without_boxes_is_gone_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = 0
+
+    def silent(walk: flow_walk.Walk, spot: flow_walk.Spot, depth: int) -> flow_walk.Spot | int | None:
+        nonlocal looked
+        looked += 1
+        return before(walk, spot, depth)
+
+    before = flow_walk.Walk.silent
+    monkeypatch.setattr(flow_walk.Walk, "silent", silent)
+    jumps = "\n".join(f"s,{at},GotoIf($[{at}]?b,s,1)" for at in range(1, 101))
+    flow = drawn(a=jumps, b="\n".join(f"s,{at},NoOp({at})" for at in range(1, 1001)))
+    assert flow.whole
+    assert sum("yes" in way for way in ways(flow)) == 100
+    assert looked < 1500
+
+
+def test_what_was_too_deep_by_one_way_is_drawn_by_a_shorter_one() -> None:
+    flow = drawn(
+        depth=2,
+        a="s,1,Goto(b,s,1)\nh,1,NoOp()\nh,2,Goto(c,s,1)",
+        b="s,1,Goto(a,h,1)",
+        c="s,1,Gosub(agi-sms,s,1(company-info))",
+    )
+    assert "a -s-> … c,s SMS nodes further on" in ways(flow)
+    assert "a -when the call ends-> SMS company-info ~" in ways(flow)
+
+
+# --- what is made to explode --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("where", ["1${EXTEN}", "${EXTEN}${EXTEN}"])
+def test_an_extension_that_grows_is_cut_as_asterisk_does(where: str) -> None:
+    flow = drawn(exten="1", a=f"_1!,1,Goto({where},1)")
+    assert ways(flow) == ["a -1-> goes round for ever"]
+
+
+def test_arguments_that_double_are_cut() -> None:
+    inner = {f"n{at}": f"s,1,Gosub(n{at + 1},s,1(${{ARG1}}${{ARG1}}))\ns,2,Return()" for at in range(40)}
+    last = "s,1,Gosub(agi-sms,s,1(company-info,var.A=${ARG1}))\ns,2,Return()"
+    flow = drawn(depth=100, a="s,1,Gosub(n0,s,1(xx))\ns,2,Hangup()", n40=last, **inner)
+    assert flow.whole
+    assert [step.title for step in flow.nodes] == ["company-info"]
+    assert len(flow_words.given("${ARG1}" * 500, {"ARG1": "x" * 4096})) <= 4096 + len(dialplan_listing.CUT)
+    assert dialplan_calls.computed(flow_words.given("${ARG1}" * 500, {"ARG1": "x" * 4096}))
+
+
+def test_an_argument_that_is_not_known_stays() -> None:
+    known = {"ARG1": "one", "EXTEN": "7"}
+    assert flow_words.given("${ARG1}-${ARG2}-${ARG10}-${EXTEN}-${EXTEN:1}-${ARG1${X}}", known) == (
+        "one-${ARG2}-${ARG10}-7-${EXTEN:1}-${ARG1${X}}"
+    )
+
+
+def test_many_subroutines_in_each_other() -> None:
+    """Two calls of the next in each: none is looked at twice as long as the one around it."""
+    inner = {f"n{at}": f"s,1,Gosub(n{at + 1},s,1(a))\ns,2,Gosub(n{at + 1},s,1(b))\ns,3,Return()" for at in range(40)}
+    last = "s,1,Gosub(agi-sms,s,1(company-info))\ns,2,Return()"
+    flow = drawn(depth=100, a="s,1,Gosub(n0,s,1(x))\ns,2,Hangup()", n40=last, **inner)
+    assert "Gosub n39(a) --> Gosub n40(a)" in ways(flow)
+    assert "Gosub n40(a) --> SMS company-info" in ways(flow)
+
+
+def test_applications_that_run_one_another_too_deep_are_a_box() -> None:
+    deep = "ExecIf(1?" * 100 + "NoOp()" + ")" * 100
+    assert ways(drawn(a=f"s,1,{deep}"))[-1].startswith("ExecIf")
+    assert len(drawn(a=f"s,1,{deep}").steps) < 20
+    assert ways(drawn(a=f"s,1,{'Exec(' * 100}Hangup(){')' * 100}"))[0].startswith("a -s-> Exec")
+
+
+@pytest.mark.parametrize("step", ["Playback(\099\0)", "Dial(PJSIP/1,,\0)", "Goto(\07\0,1,1)"])
+def test_a_nul_is_no_mark_of_ours(step: str) -> None:
+    assert len(drawn(a=f"s,1,{step}").steps) >= 2
 
 
 @given(
