@@ -8,11 +8,11 @@ because of it.
 """
 
 import asyncio
+import functools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from functools import partial
 
 from agi_sms import durations, harmless, http_words, message, ports
 from agi_sms.providers import (
@@ -23,12 +23,14 @@ from agi_sms.providers import (
     smpp_outcomes,
     smpp_pace,
     smpp_pdus,
+    smpp_places,
     smpp_settings,
 )
 from agi_sms.providers.smpp_session import Lost, Session, Silent
 
 _LONGEST_NAME = 11  # characters of a sender that is no number (TP-OA, 3GPP TS 23.040 9.1.2.5)
 _LONGEST_NUMBER = 20
+_SENDERS = 1000  # whose addresses are remembered
 _RECEIPT = 1  # registered_delivery: of success and failure
 _LONGEST_TRY = 4  # times `timeout`: for the connection, for a free place in it, for its turn, for the answer
 _AGAIN = 0.5  # seconds before a segment goes again that was not taken, and twice as many each time
@@ -70,10 +72,12 @@ class SmppProvider:
         self._inbox = smpp_inbox.Inbox(name, settings.receipt_id, clock=clock)
         self._link = smpp_link.Link(name, settings, self._inbox.take, pauses=pauses or smpp_link.Pauses(), clock=clock)
         self._pace = smpp_pace.Pace(settings.rate)
-        self._places = asyncio.Semaphore(settings.window)
+        self._places = smpp_places.Places(settings.window, self._patience)
         self._references = smpp_concatenation.References(smpp_concatenation.width(settings.concatenation))
+        self._sources = functools.lru_cache(_SENDERS)(self._source)
         self._mask = http_words.Mask(settings.secrets())
-        self._under_way: set[asyncio.Future[None]] = set()
+        self._under_way = 0
+        self._idle = asyncio.Event()
         self._closed = False
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
@@ -84,13 +88,13 @@ class SmppProvider:
             bodies = self._bodies(submission)
         except smpp_concatenation.TooLong as error:
             return message.Rejected(code="segments", detail=str(error))
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._under_way.add(ended)
+        self._under_way += 1
         try:
             return await self._all(bodies, submission)
         finally:
-            self._under_way.discard(ended)
-            ended.set_result(None)
+            self._under_way -= 1
+            if not self._under_way:
+                self._idle.set()
 
     async def run(self, take: ports.TakeReceipts) -> None:
         """Keep the connection up and hand receipts on, until cancelled."""
@@ -104,8 +108,9 @@ class SmppProvider:
     async def close(self) -> None:
         """Wait for the answers under way (each ends by its own deadline), then unbind. What is not begun is not."""
         self._closed = True
-        if self._under_way:
-            await asyncio.wait(set(self._under_way))
+        while self._under_way:
+            self._idle.clear()
+            await self._idle.wait()
         await self._link.close()
 
     # --- submitting -------------------------------------------------------------------------------------------
@@ -114,12 +119,12 @@ class SmppProvider:
         until = self._clock() + self.timeout.total_seconds() - _LONGEST_TRY * self._patience
         ids: tuple[str, ...] = ()
         for taken, body in enumerate(bodies):
-            come_to = partial(_come_to, ids=ids, taken=taken, total=len(bodies))
+            come_to = functools.partial(_come_to, ids=ids, taken=taken, total=len(bodies))
             segment = _Segment(
                 body=body,
                 text=submission.text,
                 begun=taken > 0,
-                late=partial(_hand_on, submission.late, come_to),
+                late=functools.partial(_hand_on, submission.late, come_to),
             )
             outcome = await (self._next(segment, until) if taken else self._one(segment))
             if not isinstance(outcome, message.Accepted):
@@ -143,8 +148,7 @@ class SmppProvider:
         """One segment, written once or not at all."""
         try:
             await self._link.session()  # who cannot have one shall not wait for a place
-            async with asyncio.timeout(self._patience):
-                await self._places.acquire()
+            await self._places.take()
         except smpp_link.Down as down:
             return down.outcome
         except TimeoutError:
@@ -159,17 +163,19 @@ class SmppProvider:
         except TimeoutError:
             return self._busy()
         finally:
-            self._places.release()
+            self._places.give()
 
     async def _turn(self) -> None:
         """Wait until the rate lets this one go. Raises TimeoutError where that is too long."""
         now = self._clock()
         if self._pace.next(now) > now + self._patience:
             raise TimeoutError
-        await asyncio.sleep(self._pace.take(now) - now)
+        wait = self._pace.take(now) - now
+        if wait > 0:
+            await asyncio.sleep(wait)
 
     async def _submit(self, session: Session, segment: _Segment) -> message.Outcome:
-        read = partial(self._read, session, segment.text, self._clock())
+        read = functools.partial(self._read, session, segment.text, self._clock())
 
         def late(answer: smpp_pdus.Pdu) -> None:
             outcome = read(answer)
@@ -209,12 +215,12 @@ class SmppProvider:
 
     def _bodies(self, submission: ports.Submission) -> list[bytes]:
         settings = self._settings
-        to = "".join(c for c in submission.to if c in "0123456789")[:_LONGEST_NUMBER]
+        to = _digits(submission.to)[:_LONGEST_NUMBER]
         kind = settings.addresses.recipient
         pieces = smpp_concatenation.pieces(
             submission.text, submission.encoding, settings.style, lambda: self._references.next(to)
         )
-        source = self._source(submission.sender or settings.sender)
+        source = self._sources(submission.sender or settings.sender)
         return [
             smpp_pdus.Short(
                 service_type=settings.service_type,
@@ -244,6 +250,13 @@ class SmppProvider:
 
 def _closed() -> message.ProviderDown:
     return smpp_link.Closed().outcome
+
+
+def _digits(number: str) -> str:
+    digits = number.removeprefix("+")
+    if digits.isascii() and digits.isdecimal():
+        return digits
+    return "".join(c for c in digits if c in "0123456789")
 
 
 def _hand_on(

@@ -30,6 +30,17 @@ _EXTENDED = {"\f": 0x0A, "^": 0x14, "{": 0x28, "}": 0x29, "\\": 0x2F, "[": 0x3C,
 _SEPTETS = {char: bytes((at,)) for at, char in enumerate(_BASIC) if char != "\udcff"} | {
     char: bytes((0x1B, septet)) for char, septet in (_EXTENDED | {"€": 0x65}).items()
 }
+_OCTETS_ALONE, _SEPTETS_ALONE = 140, 160  # in a segment without a header
+
+
+class _Table(dict[int, str]):
+    """For str.translate, which leaves what it does not find as it is."""
+
+    def __missing__(self, char: int) -> str:
+        raise UnicodeError("not in GSM-7")
+
+
+_TRANSLATED = _Table({ord(char): septets.decode("latin-1") for char, septets in _SEPTETS.items()})
 
 
 class Alphabet(enum.StrEnum):
@@ -77,19 +88,19 @@ class TooLong(ValueError):
 
 def pieces(text: str, encoding: message.Encoding, style: Style, reference: Callable[[], int]) -> list[Piece]:
     """The segments in their order; `reference` is asked once, where there are several. Raises TooLong."""
-    text = text.encode("utf-16-be", "replace").decode("utf-16-be")  # half a surrogate pair cannot be sent
-    octets = _encoder(text, encoding, style.alphabet)
+    if not text.isascii():
+        text = text.encode("utf-16-be", "replace").decode("utf-16-be")  # half a surrogate pair cannot be sent
+    octets, whole, alone = _encoded(text, encoding, style.alphabet)
     coding = DATA_CODING[style.alphabet] if style.data_coding is None else style.data_coding
     if octets is _ucs2:
         encoding, coding = message.Encoding.UCS2, UCS2
-    parts = _parts(text, encoding, style.concatenation)
-    if len(parts) == 1:
-        return [Piece(octets=octets(text), data_coding=coding)]
+    if alone:
+        return [Piece(octets=whole, data_coding=coding)]
     if style.concatenation is Concatenation.PAYLOAD:
-        whole = octets(text)
         if len(whole) > _LARGEST_PAYLOAD:
             raise TooLong(f"{len(whole)} octets; one PDU takes {_LARGEST_PAYLOAD}")
         return [Piece(octets=b"", data_coding=coding, tlvs={Tlv.PAYLOAD: whole})]
+    parts = _parts(text, encoding, style.concatenation)
     if len(parts) > MOST:
         raise TooLong(f"{len(parts)} segments; there can be {MOST}")
     mark = _MARKS[style.concatenation]
@@ -103,8 +114,10 @@ def gsm7(text: str) -> bytes:
     >>> gsm7("a€")
     b'a\\x1be'
     """
+    if text.isascii():  # str.translate is fast for these alone
+        return text.translate(_TRANSLATED).encode("latin-1")
     try:
-        return b"".join(_SEPTETS[char] for char in text)
+        return b"".join([_SEPTETS[char] for char in text])
     except KeyError as error:
         raise UnicodeError("not in GSM-7") from error
 
@@ -130,16 +143,19 @@ class References:
         return number
 
 
-def _encoder(text: str, encoding: message.Encoding, alphabet: Alphabet) -> Callable[[str], bytes]:
-    if encoding is not message.Encoding.GSM7:
-        return _ucs2
-    encode = _ENCODERS[alphabet]
-    try:
-        gsm7(text)
-        encode(text)
-    except UnicodeError:
-        return _ucs2
-    return encode
+def _encoded(text: str, encoding: message.Encoding, alphabet: Alphabet) -> tuple[Callable[[str], bytes], bytes, bool]:
+    """How its parts are written, the whole as it is written, and whether that is one segment."""
+    if encoding is message.Encoding.GSM7:
+        encode = _ENCODERS[alphabet]
+        try:
+            septets = gsm7(text)
+            whole = septets if encode is gsm7 else encode(text)
+        except UnicodeError:
+            pass
+        else:
+            return encode, whole, len(septets) <= _SEPTETS_ALONE
+    whole = _ucs2(text)
+    return _ucs2, whole, len(whole) <= _OCTETS_ALONE
 
 
 def _ucs2(text: str) -> bytes:
@@ -155,7 +171,7 @@ _ENCODERS: dict[Alphabet, Callable[[str], bytes]] = {
 
 def _parts(text: str, encoding: message.Encoding, concatenation: Concatenation) -> list[str]:
     parts = segments.split(text, encoding)
-    if len(parts) == 1 or concatenation is not Concatenation.UDH16:
+    if concatenation is not Concatenation.UDH16:
         return parts
     most, parts, start, used = _WITH_16_BITS[encoding], [], 0, 0
     for at, char in enumerate(text):

@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 
@@ -58,7 +58,7 @@ class Inbox:
         if not self._serving or self._queue.full():
             session.answer(request, pdus.Status.TEMPORARY)
             return
-        head = replace(request, body=b"")
+        head = pdus.Pdu(command=request.command, sequence=request.sequence)
         self._queue.put_nowait(_Waiting(receipt=receipt, session=session, request=head))
 
     async def serve(self, take: ports.TakeReceipts) -> None:

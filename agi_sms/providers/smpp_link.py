@@ -151,17 +151,18 @@ class Link:
 
     async def _bound(self) -> Session:
         settings = self._settings
-        deadline = asyncio.get_running_loop().time() + settings.timeout.total_seconds()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + settings.timeout.total_seconds()
         within = f"within {durations.show(settings.timeout)}"
         try:
             async with asyncio.timeout_at(deadline):
                 tls = await asyncio.to_thread(_tls, settings) if settings.tls else None
-                streams = await asyncio.open_connection(settings.host, settings.port, ssl=tls, limit=smpp_pdus.LARGEST)
+                session = Session(patience=settings.timeout.total_seconds(), receive=self._receive)
+                await loop.create_connection(lambda: session.wire, settings.host, settings.port, ssl=tls)
         except TimeoutError:
             raise Down("timeout", f"no connection to {settings.host}:{settings.port} {within}") from None
         except (OSError, UnicodeError) as error:
             raise _unreachable(settings, error) from error
-        session = Session(*streams, patience=settings.timeout.total_seconds(), receive=self._receive)
         try:
             async with asyncio.timeout_at(deadline):
                 await self._bind(session)

@@ -20,6 +20,7 @@ RESPONSE = 0x80000000
 
 _MOST_TLVS = 100  # that are looked at; there could be 16,000 empty ones
 _HEAD = struct.Struct(">IIII")
+_LENGTH = struct.Struct(">I")
 _TLV = struct.Struct(">HH")
 
 
@@ -76,25 +77,28 @@ class Pdu:
     def is_response(self) -> bool:
         return bool(self.command & RESPONSE)
 
+    @property
+    def size(self) -> int:
+        """How many octets it has."""
+        return _HEAD.size + len(self.body)
+
     def encode(self) -> bytes:
         """As it goes over the wire."""
         return _HEAD.pack(_HEAD.size + len(self.body), self.command, self.status, self.sequence) + self.body
 
 
-def length(first: bytes) -> int:
-    """How long the PDU is whose first four octets these are. Raises Malformed where there can be none such."""
-    found = int.from_bytes(first, "big")
-    if not _HEAD.size <= found <= LARGEST:
-        raise Malformed(f"a PDU of {found} octets; there are {_HEAD.size} to {LARGEST}")
-    return found
-
-
-def decode(octets: bytes) -> Pdu:
-    """The PDU in exactly these octets. Raises Malformed."""
-    if len(octets) < _HEAD.size or length(octets[:4]) != len(octets):
-        raise Malformed("the length does not fit")
-    _, command, status, sequence = _HEAD.unpack_from(octets)
-    return Pdu(command=command, status=status, sequence=sequence, body=octets[_HEAD.size :])
+def first(octets: bytes | bytearray, at: int = 0) -> Pdu | None:
+    """The PDU that begins there, None where a part of it is all that there is. Raises Malformed."""
+    there = len(octets) - at
+    if there < _LENGTH.size:
+        return None
+    (size,) = _LENGTH.unpack_from(octets, at)
+    if not _HEAD.size <= size <= LARGEST:
+        raise Malformed(f"a PDU of {size} octets; there are {_HEAD.size} to {LARGEST}")
+    if there < size:
+        return None
+    _, command, status, sequence = _HEAD.unpack_from(octets, at)
+    return Pdu(command=command, status=status, sequence=sequence, body=bytes(octets[at + _HEAD.size : at + size]))
 
 
 # --- bodies -----------------------------------------------------------------------------------------------------
@@ -196,7 +200,7 @@ def bind(*, system_id: str, password: str, system_type: str) -> bytes:
 def answer(body: bytes) -> tuple[str, Mapping[int, bytes]]:
     """The message_id and the optional parameters of a submit_sm_resp, empty where there are none."""
     value, _, rest = body.partition(b"\0")
-    return printable(value), _Reader(rest).tlvs()
+    return printable(value), _Reader(rest).tlvs() if rest else {}
 
 
 def text(value: str) -> bytes:
@@ -214,6 +218,8 @@ def tlvs(values: Mapping[int, bytes]) -> bytes:
 def printable(octets: bytes) -> str:
     r"""What an SMSC gave as text, of at most LONGEST_ID characters; what is no printable ASCII as `\x1b`."""
     value = octets[:LONGEST_ID].decode("ascii", "backslashreplace")
+    if value.isprintable():
+        return value.strip()[:LONGEST_ID]
     return "".join(c if c.isprintable() else f"\\x{ord(c):02x}" for c in value).strip()[:LONGEST_ID]
 
 

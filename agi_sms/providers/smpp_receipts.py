@@ -22,8 +22,8 @@ _LONGEST = 1000  # characters that are looked at
 _LONGEST_RAW = 300  # characters that are kept
 
 # the text of the message, which may say anything, begins behind the last field
-_TEXT = re.compile(r"(?:^|\s)text\s?[:=]", re.IGNORECASE)
-_FIELD = re.compile(r"(?:^|(?<=[\s,;]))(id|stat|status|err)\s?[:=]\s?([^\s,;]+)", re.IGNORECASE)
+_TEXT = re.compile(r"(?<!\S)text\s?[:=]", re.IGNORECASE)
+_FIELD = re.compile(r"(?<![^\s,;])(id|stat|status|err)\s?[:=]\s?([^\s,;]+)", re.IGNORECASE)
 _STATES: Mapping[int, str] = {  # 5.2.28; 0 and 9 are SMPP 5.0's
     0: "SCHEDULED",
     1: "ENROUTE",
@@ -56,7 +56,7 @@ class ReceiptId(enum.StrEnum):
         return self._decimal(value, {ReceiptId.HEX: 16, ReceiptId.DECIMAL: 10})
 
     def _decimal(self, value: str, bases: "Mapping[ReceiptId, int]") -> str:
-        if self not in bases or not re.fullmatch(r"[0-9A-Fa-f]{1,64}", value):
+        if self is ReceiptId.AS_IS or not re.fullmatch(r"[0-9A-Fa-f]{1,64}", value):
             return value
         try:
             return str(int(value, bases[self]))
@@ -76,7 +76,9 @@ def is_receipt(short: Short) -> bool:
 
 def read(short: Short, ids: ReceiptId) -> ports.Receipt | Nameless:
     """The receipt. `raw` is what came, without the message's own text."""
-    told = _TEXT.split(_decoded(short)[:_LONGEST], maxsplit=1)[0]
+    told = _decoded(short)[:_LONGEST]
+    if (begin := _TEXT.search(told)) is not None:
+        told = told[: begin.start()]
     fields: dict[str, str] = {}
     for name, value in _FIELD.findall(told):
         fields.setdefault(name.lower(), value)

@@ -7,19 +7,21 @@ an SMSC sends is answered, or ignored and counted. No octets of theirs make a se
 import asyncio
 import contextlib
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import structlog
 
 from agi_sms import metrics
 from agi_sms.providers import smpp_outcomes
 from agi_sms.providers import smpp_pdus as pdus
+from agi_sms.providers.smpp_deadlines import Deadlines
 from agi_sms.providers.smpp_pdus import Command, Pdu, Status
+from agi_sms.providers.smpp_wire import Stalled, Wire
 
 log = structlog.get_logger(__name__)
 
 MOST_OVERDUE = 1000  # requests whose answers are listened for after their deadlines; of more the newest
-_IN_A_ROW = 32  # PDUs that are read before others have their turn
+_NACK = Command.NACK | pdus.RESPONSE
 _FAREWELL = 2.0  # seconds for an unbind
 
 
@@ -39,29 +41,37 @@ Receive = Callable[["Session", Pdu], None]
 Late = Callable[[Pdu], None]
 
 
+@dataclass(kw_only=True, slots=True)
+class _Request:
+    """What waits for its answer."""
+
+    expected: int  # the command of the answer
+    answer: "asyncio.Future[Pdu | Lost | Silent]"
+    late: Late | None
+    piece: int  # of the wire, in which it goes
+
+
 class Session:
-    """Talks over a pair of streams. `patience` is how long, in seconds, one step of the other side may take.
+    """Talks over `wire`. `patience` is how long, in seconds, one step of the other side may take.
 
     `receive` gets each deliver_sm and data_sm, and calls `answer` for it some time.
     """
 
-    def __init__(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, patience: float, receive: Receive
-    ) -> None:
-        loop = asyncio.get_running_loop()
-        self.ended: asyncio.Future[str] = loop.create_future()  # with the reason; no more requests from then on
+    def __init__(self, *, patience: float, receive: Receive) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.ended: asyncio.Future[str] = self._loop.create_future()  # with the reason; no more requests from then on
         self.served = False  # whether it took a message
-        self._reader = reader
-        self._writer = writer
+        self.wire = Wire(self._take, self._lost, patience=patience)
         self._patience = patience
         self._receive = receive
-        self._pending: dict[int, tuple[int, asyncio.Future[Pdu | str]]] = {}
+        self._pending: dict[int, _Request] = {}
         self._overdue: dict[int, tuple[int, Late]] = {}
+        self._deadlines = Deadlines(self._silent)
         self._sequence = 0
         self._idle = asyncio.Event()
         self._probe = asyncio.Event()
         self._gone = False
-        self._tasks = {asyncio.create_task(self._read())}
+        self._tasks: set[asyncio.Task[None]] = set()
 
     # --- asking -----------------------------------------------------------------------------------------------
 
@@ -70,40 +80,40 @@ class Session:
 
         After Silent, `late` gets the answer if it comes all the same, while this connection lasts.
         """
-        deadline = asyncio.get_running_loop().time() + self._patience
-        await self._room(deadline)
+        deadline = self._loop.time() + self._patience
+        await self.wire.room()
         if self.ended.done():
             raise Lost(self.ended.result(), written=False)
         return await self._ask(command, body, deadline, late)
 
     async def _ask(self, command: int, body: bytes, deadline: float, late: Late | None = None) -> Pdu:
         sequence = self._next()
-        answer: asyncio.Future[Pdu | str] = asyncio.get_running_loop().create_future()
-        self._pending[sequence] = (command | pdus.RESPONSE, answer)
+        piece = self._write(Pdu(command=command, sequence=sequence, body=body))
+        request = _Request(expected=command | pdus.RESPONSE, answer=self._loop.create_future(), late=late, piece=piece)
+        self._pending[sequence] = request
+        self._deadlines.add(sequence, deadline)
         try:
-            self._write(Pdu(command=command, sequence=sequence, body=body))
-            async with asyncio.timeout_at(deadline):
-                found = await answer
-        except TimeoutError:
-            if answer.cancelled():
-                self._probe.set()  # is anybody there?
-                self._listen(sequence, command | pdus.RESPONSE, late)
-                raise Silent from None
-            found = answer.result()  # it came in the same moment
+            found = await request.answer
         finally:
+            self._deadlines.over(sequence)
             del self._pending[sequence]
             if not self._pending:
                 self._idle.set()
-        if isinstance(found, str):
-            raise Lost(found, written=True)
-        return found
+        if isinstance(found, Pdu):
+            return found
+        raise found
 
-    def _listen(self, sequence: int, expected: int, late: Late | None) -> None:
-        if late is None:
-            return
-        self._overdue[sequence] = (expected, late)
-        if len(self._overdue) > MOST_OVERDUE:
-            del self._overdue[next(iter(self._overdue))]
+    def _silent(self, sequence: int) -> None:
+        """No answer in time."""
+        request = self._pending[sequence]
+        if request.answer.done():
+            return  # it came in the same moment
+        self._probe.set()  # is anybody there?
+        if request.late is not None:
+            self._overdue[sequence] = (request.expected, request.late)
+            if len(self._overdue) > MOST_OVERDUE:
+                del self._overdue[next(iter(self._overdue))]
+        request.answer.set_result(Silent())
 
     def _next(self) -> int:
         while True:
@@ -111,21 +121,11 @@ class Session:
             if self._sequence not in self._pending and self._sequence not in self._overdue:
                 return self._sequence
 
-    async def _room(self, deadline: float) -> None:
-        """Wait until the other side has read most of what was written before."""
-        try:
-            async with asyncio.timeout_at(deadline):
-                await self._writer.drain()
-        except TimeoutError:
-            self.end("the SMSC does not read")
-        except OSError as error:
-            self.end(_broken(error))
-
-    def _write(self, pdu: Pdu) -> None:
-        if self._gone or self._writer.is_closing():
+    def _write(self, pdu: Pdu) -> int:
+        if self._gone or self.wire.closing:
             self.end("the connection broke")
             raise Lost(self.ended.result(), written=False)
-        self._writer.write(pdu.encode())
+        return self.wire.write(pdu.encode())
 
     # --- answering --------------------------------------------------------------------------------------------
 
@@ -137,42 +137,31 @@ class Session:
     def refuse(self, status: int, sequence: int = 0) -> None:
         """Answer what cannot be read, or is nothing that we know."""
         metrics.fault("smpp_malformed")
-        self._reply(Pdu(command=Command.NACK | pdus.RESPONSE, status=status, sequence=sequence))
+        self._reply(Pdu(command=_NACK, status=status, sequence=sequence))
 
     def _reply(self, pdu: Pdu) -> None:
-        with contextlib.suppress(Lost):
-            self._write(pdu)
+        if not self._gone and not self.wire.closing:
+            self.wire.write(pdu.encode())
 
     # --- reading ----------------------------------------------------------------------------------------------
 
-    async def _read(self) -> None:
-        try:
-            await self._read_on()
-        except asyncio.IncompleteReadError:
-            self.end("the SMSC closed the connection")
-        except pdus.Malformed as error:
-            self.refuse(Status.BAD_LENGTH)
-            self.end(f"the SMSC sent what is no SMPP: {error}")
-        except TimeoutError:
-            self.end("the SMSC stopped in the middle of a PDU, or does not read")
-        except OSError as error:
-            self.end(_broken(error))
-        except Exception as error:
-            log.exception("a bug in the SMPP provider")
-            metrics.fault("provider")
-            self.end(f"{type(error).__name__} in our code")
-
-    async def _read_on(self) -> None:
-        count = 0
-        while True:
-            first = await self._reader.readexactly(4)
-            async with asyncio.timeout(self._patience):
-                rest = await self._reader.readexactly(pdus.length(first) - 4)
-                self._take(pdus.decode(first + rest))
-                await self._writer.drain()  # who does not read our answers, of them nothing more is read
-            count += 1
-            if count % _IN_A_ROW == 0:
-                await asyncio.sleep(0)
+    def _lost(self, error: Exception) -> None:
+        """Nothing more comes."""
+        match error:
+            case EOFError():
+                self.end("the SMSC closed the connection")
+            case pdus.Malformed():
+                self.refuse(Status.BAD_LENGTH)
+                self.wire.flush()
+                self.end(f"the SMSC sent what is no SMPP: {error}")
+            case Stalled():
+                self.end("the SMSC stopped in the middle of a PDU, or does not read")
+            case OSError():
+                self.end(_broken(error))
+            case _:
+                log.error("a bug in the SMPP provider", exc_info=error)
+                metrics.fault("provider")
+                self.end(f"{type(error).__name__} in our code")
 
     def _take(self, pdu: Pdu) -> None:
         match pdu.command:
@@ -191,11 +180,12 @@ class Session:
                 self.refuse(Status.BAD_COMMAND, pdu.sequence)
 
     def _match(self, pdu: Pdu) -> None:
-        expected, future = self._pending.get(pdu.sequence, (None, None))
+        request = self._pending.get(pdu.sequence)
+        if request is not None and not request.answer.done() and _fits(pdu, request.expected):
+            request.answer.set_result(_read_nack(pdu))
+            return
         overdue, late = self._overdue.get(pdu.sequence, (None, None))
-        if future is not None and not future.done() and _fits(pdu, expected):
-            future.set_result(_read_nack(pdu))
-        elif late is not None and _fits(pdu, overdue):
+        if late is not None and _fits(pdu, overdue):
             del self._overdue[pdu.sequence]
             late(_read_nack(pdu))
         else:
@@ -244,15 +234,16 @@ class Session:
         if self._gone:
             return
         self._gone = True
-        for _, future in self._pending.values():
-            if not future.done():
-                future.set_result(reason)
+        for request in self._pending.values():
+            if not request.answer.done():
+                request.answer.set_result(Lost(reason, written=request.piece < self.wire.piece))
+        self._deadlines.stop()
         here = asyncio.current_task()
         for task in self._tasks:
             if task is not here:
                 task.cancel()
         self._idle.set()
-        self._writer.transport.abort()  # a close would wait for one who does not read
+        self.wire.abort()
 
     async def close(self) -> None:
         """Wait for the answers under way, each until its own deadline, and take leave."""
@@ -260,22 +251,21 @@ class Session:
             self.ended.set_result("closed")
         await self._settled()
         with contextlib.suppress(Lost, Silent):
-            now = asyncio.get_running_loop().time()
-            await self._ask(Command.UNBIND, b"", now + min(_FAREWELL, self._patience))
+            await self._ask(Command.UNBIND, b"", self._loop.time() + min(_FAREWELL, self._patience))
         self.end("closed")
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with contextlib.suppress(Exception):
             async with asyncio.timeout(_FAREWELL):
-                await self._writer.wait_closed()
+                await asyncio.shield(self.wire.closed)
 
 
 def _fits(answer: Pdu, expected: int | None) -> bool:
-    return answer.command in (expected, Command.NACK | pdus.RESPONSE)
+    return answer.command in (expected, _NACK)
 
 
 def _read_nack(answer: Pdu) -> Pdu:
     """A negative answer is never read as a good one, whatever its status."""
-    if answer.command == Command.NACK | pdus.RESPONSE and not answer.status:
+    if answer.command == _NACK and not answer.status:
         metrics.fault("smpp_unexpected")
         return replace(answer, status=smpp_outcomes.NACKED)
     return answer

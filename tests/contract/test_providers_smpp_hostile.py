@@ -70,8 +70,8 @@ async def test_smpp_what_it_does_not_read_is_not_piled_up() -> None:
     async with smsc.running(submit=deaf) as other:
         made = smsc.provider(other.port, timeout="300ms")
         outcome = await made.send(HELLO)
-        writer = made._link._session._writer if made._link._session else None
-        assert writer is None or writer.transport.get_write_buffer_size() < 1 << 20
+        transport = made._link._session.wire._transport if made._link._session else None
+        assert transport is None or transport.get_write_buffer_size() < 1 << 20
         await made.close()
     assert isinstance(outcome, message.Uncertain)
 

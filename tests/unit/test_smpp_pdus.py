@@ -83,13 +83,15 @@ def test_a_deliver_sm_comes_back_as_it_went(short: pdus.Short) -> None:
 def test_any_pdu_comes_back_as_it_went(command: int, status: int, sequence: int, body: bytes) -> None:
     made = pdus.Pdu(command=command, status=status, sequence=sequence, body=body)
     octets = made.encode()
-    assert pdus.decode(octets) == made
-    assert pdus.length(octets[:4]) == len(octets)
+    assert pdus.first(octets) == made
+    assert made.size == len(octets)
+    assert pdus.first(b"before" + octets + b"behind", 6) == made
+    assert [pdus.first(octets[:end]) for end in range(len(octets))] == [None] * len(octets)
 
 
 @given(st.binary(max_size=400))
 def test_any_octets_are_read_or_malformed(octets: bytes) -> None:
-    for read in (pdus.decode, pdus.Short.deliver, pdus.Short.data):
+    for read in (pdus.first, pdus.Short.deliver, pdus.Short.data):
         with contextlib.suppress(pdus.Malformed):
             read(octets)
     name, tlvs = pdus.answer(octets)
@@ -101,12 +103,14 @@ def test_any_octets_are_read_or_malformed(octets: bytes) -> None:
 @pytest.mark.parametrize("size", [0, 15, 65537, 0xFFFFFFFF])
 def test_lengths_that_no_pdu_has(size: int) -> None:
     with pytest.raises(pdus.Malformed):
-        pdus.length(struct.pack(">I", size))
+        pdus.first(struct.pack(">I", size))
 
 
 @pytest.mark.parametrize("size", [16, 65536])
 def test_lengths_that_a_pdu_can_have(size: int) -> None:
-    assert pdus.length(struct.pack(">I", size)) == size
+    octets = struct.pack(">IIII", size, 0x15, 0, 7) + bytes(size - 16)
+    assert pdus.first(octets[:4]) is None
+    assert pdus.first(octets) == pdus.Pdu(command=0x15, sequence=7, body=bytes(size - 16))
 
 
 def test_what_would_end_a_field_early_is_refused() -> None:
