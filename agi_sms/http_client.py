@@ -1,11 +1,11 @@
 """Sends one HTTP request, at most once. What comes of it is a value; nothing that a peer does is raised.
 
 The one thing that matters here is where the line is between "certainly not taken" and "may have been taken".
-It is drawn before the first byte of a request: aiohttp calls `on_request_headers_sent` when it has a
-connection and before it writes. Whatever fails earlier is a Fault that was not `written`.
+It is drawn before the first byte of a request, when there is a connection for it. Whatever fails earlier is a Fault
+that was not `written`.
 
-aiohttp writes a GET or PUT a second time by itself when a connection breaks, be it new or reused. The same
-callback refuses to be passed twice by one request, so that the second never leaves.
+aiohttp's own `ClientSession.request` writes a GET or PUT a second time when a connection breaks, be it new or reused.
+So it is not used: here a request gets one connection, is written to it, and that is all (`_answer`).
 """
 
 import asyncio
@@ -19,7 +19,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
@@ -131,22 +130,24 @@ class Client:
 
     async def _exchange(self, request: Request, progress: "_Progress", most: int) -> http_body.Raw:
         # A reused connection that the peer has just closed costs a fault after the request was written. POST takes
-        # that risk for a moment, to save handshakes; GET and PUT, which aiohttp would send again, do not.
-        async with self._session(reuse=self._keep_alive and request.method == "POST").request(
+        # that risk for a moment, to save handshakes; GET and PUT do not.
+        session = self._session(reuse=self._keep_alive and request.method == "POST")
+        call = aiohttp.ClientRequest(
             request.method,
             request.url,
-            headers=request.headers,
+            headers=request.headers.items(),
             data=request.body,
-            allow_redirects=False,
-            read_bufsize=max(most, _LEAST_ROOM),
-            trace_request_ctx=progress,
-        ) as response:
-            body = bytearray()
+            loop=asyncio.get_running_loop(),
+            session=session,
+        )
+        async with await _answer(session, call, progress, max(most, _LEAST_ROOM)) as response:
+            body, content = bytearray(), response.content
             while len(body) <= most:
-                chunk = await response.content.read(_CHUNK)
-                if not chunk:
-                    return http_body.Raw(status=response.status, headers=response.headers, body=bytes(body))
-                body += chunk
+                body += await content.read(_CHUNK)
+                if content.at_eof() and content.exception() is None:
+                    break
+            if len(body) <= most:
+                return http_body.Raw(status=response.status, headers=response.headers, body=bytes(body))
             response.close()
             return http_body.Raw(status=response.status, headers=response.headers, body=bytes(body[:most]), whole=False)
 
@@ -167,11 +168,33 @@ class Client:
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
-                auto_decompress=False,
                 timeout=aiohttp.ClientTimeout(total=None, sock_connect=None),
-                trace_configs=[_trace()],
             )
         return session
+
+
+async def _answer(
+    session: aiohttp.ClientSession, call: aiohttp.ClientRequest, progress: "_Progress", room: int
+) -> aiohttp.ClientResponse:
+    """Write a request, once, and read its answer's head. As `session.request` does, which would do it again."""
+    if session.connector is None:
+        raise aiohttp.ClientConnectionError("the client is closed")
+    connection = await session.connector.connect(call, [], session.timeout)
+    try:
+        if connection.protocol is not None:  # as it always is
+            connection.protocol.set_response_params(
+                skip_payload=call.method == "HEAD", read_until_eof=True, auto_decompress=False, read_bufsize=room
+            )
+        progress.stage = _Stage.WRITTEN
+        response = await call.send(connection)
+        try:
+            return await response.start(connection)
+        except BaseException:
+            response.close()
+            raise
+    except BaseException:
+        connection.close()
+        raise
 
 
 # --- what no peer should do -------------------------------------------------------------------------------------
@@ -324,13 +347,9 @@ class _Stage(enum.Enum):
     WRITTEN = enum.auto()  # or about to be: nobody can say any more that nothing left
 
 
-@dataclass
+@dataclass(slots=True)
 class _Progress:
     stage: _Stage = _Stage.CONNECTING
-
-
-class _SecondWrite(aiohttp.ClientError):
-    """aiohttp was about to write one request a second time."""
 
 
 def _fault(stage: _Stage, error: Exception, timeout: timedelta) -> Fault:
@@ -362,7 +381,7 @@ def _connecting(error: Exception) -> tuple[str, str]:
 
 def _answering(error: Exception) -> str:
     match error:
-        case aiohttp.ServerDisconnectedError() | _SecondWrite():
+        case aiohttp.ServerDisconnectedError():
             return "the connection ended without an answer"
         case aiohttp.ClientPayloadError():
             return "the connection ended within the answer"
@@ -372,21 +391,3 @@ def _answering(error: Exception) -> str:
         case aiohttp.ClientOSError() | OSError():
             return f"the connection broke: {error.strerror or error}"
     return f"{type(error).__name__}: {error}"
-
-
-def _trace() -> aiohttp.TraceConfig:
-    """Notes in a request's `_Progress` that it is being written, and lets none be written twice."""
-
-    async def connecting(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if context.trace_request_ctx.stage is _Stage.WRITTEN:
-            raise _SecondWrite
-
-    async def writing(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        if context.trace_request_ctx.stage is _Stage.WRITTEN:
-            raise _SecondWrite
-        context.trace_request_ctx.stage = _Stage.WRITTEN
-
-    trace = aiohttp.TraceConfig()
-    trace.on_connection_create_start.append(connecting)
-    trace.on_request_headers_sent.append(writing)
-    return trace

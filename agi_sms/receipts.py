@@ -1,8 +1,10 @@
 """What providers report later: keep it, and say once what has become of a message."""
 
+import functools
 from collections.abc import Sequence
 
 import structlog
+from prometheus_client import Counter
 
 from agi_sms import message, metrics, ports, seldom
 
@@ -29,9 +31,10 @@ class Receipts:
         unknown = [one for one in receipts if one.state is message.Status.UNCERTAIN]
         if unknown:
             self._complain("receipts with a state that nobody knows", provider, unknown[0], len(unknown))
-        counts = {"matched": received.new - received.unmatched, "unmatched": received.unmatched}
-        for result, count in (counts | {"known": received.known}).items():
-            metrics.RECEIPTS.labels(provider=provider, result=result).inc(count)
+        matched, unmatched, known = _counters(provider)
+        matched.inc(received.new - received.unmatched)
+        unmatched.inc(received.unmatched)
+        known.inc(received.known)
         for settled in received.settled:
             metrics.SETTLED.labels(provider=provider, status=settled.message.status).inc()
             _tell(provider, settled)
@@ -46,6 +49,12 @@ class Receipts:
             facts["for_example"] = _shortened(example.provider_id or example.ref)
             facts |= {"code": example.code, "detail": example.detail}
         log.warning(event, **facts)
+
+
+@functools.cache  # providers are few
+def _counters(provider: str) -> tuple[Counter, ...]:
+    """What came of a provider's receipts: matched, unmatched, known."""
+    return tuple(metrics.RECEIPTS.labels(provider, result) for result in ("matched", "unmatched", "known"))
 
 
 def _shortened(name: str) -> str:

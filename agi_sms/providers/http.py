@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import abc
 
-from agi_sms import errors, harmless, http_client, message, ports
+from agi_sms import errors, harmless, http_body, http_client, message, ports
 from agi_sms.providers import http_answer, http_mask, http_request, http_settings, polling, receipts
 
 log = structlog.get_logger(__name__)
@@ -38,6 +38,7 @@ class HttpProvider:
         self.on_uncertain = settings.on_uncertain
         self.timeout = 2 * settings.timeout  # for a free place, then for the request
         self._settings = settings
+        self._patience = settings.timeout.total_seconds()  # for a free place
         self._clock = clock
         self._builder = http_request.Builder(settings)
         self._mask = http_request.Mask(settings)
@@ -68,8 +69,7 @@ class HttpProvider:
             return message.Rejected(code="request", detail=self._words(str(error), hide))
         with self._under_way:
             try:
-                async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                    await self._places.acquire()
+                await self._place()
             except TimeoutError:
                 return message.ProviderDown(code="busy", detail=f"all {self._settings.concurrency} places are taken")
             try:
@@ -77,11 +77,23 @@ class HttpProvider:
             finally:
                 self._places.release()
 
+    async def _place(self) -> None:
+        """Take one of the places for requests under way. Raises TimeoutError."""
+        if not self._places.locked():  # then it waits for nobody, and needs no timer
+            await self._places.acquire()
+            return
+        async with asyncio.timeout(self._patience):
+            await self._places.acquire()
+
+    async def _exchange(self, request: http_request.Request, most: int) -> http_body.Raw | http_client.Fault:
+        answer = await self._client.exchange(request, timeout=self._settings.timeout, most=most)
+        if isinstance(answer, http_client.Fault) and answer.bug is not None:
+            log.error(_BUG, provider=self.name, exc_info=answer.bug)
+        return answer
+
     async def _ask(self, request: http_request.Request, hide: http_mask.TextMask) -> message.Outcome:
-        answer = await self._client.exchange(request, timeout=self._settings.timeout, most=http_answer.LARGEST)
+        answer = await self._exchange(request, http_answer.LARGEST)
         if isinstance(answer, http_client.Fault):
-            if answer.bug is not None:
-                log.error(_BUG, provider=self.name, exc_info=answer.bug)
             kind = message.Uncertain if answer.written else message.ProviderDown
             return kind(code=answer.code, detail=self._words(answer.detail, hide))
         try:
@@ -97,6 +109,10 @@ class HttpProvider:
     def reports(self) -> bool:
         """Whether receipts are to be expected: the settings say how they look, and where they come in."""
         return self._receipts is not None and bool(self._settings.receipt_url)
+
+    def quick(self, notice: ports.Notice) -> bool:
+        """Whether reading this notice takes no thread: a millisecond or so, whatever is in it."""
+        return self._receipts is not None and self._receipts.quick and len(notice.body) + len(notice.url) <= _SMALL
 
     def read(self, notice: ports.Notice) -> ports.Report:
         """The receipts in a notice, and the acknowledgement. Computing only, up to some 100 ms for a body of 64 KiB.
@@ -128,16 +144,14 @@ class HttpProvider:
     async def _put(self, poller: polling.Poller | None, question: polling.Question) -> ports.Told:
         if self._closed or poller is None:
             return ports.Told(fault="this provider was replaced, or is shutting down")
-        answer = await self._client.exchange(question.request, timeout=self._settings.timeout, most=polling.LARGEST)
+        answer = await self._exchange(question.request, polling.LARGEST)
         if isinstance(answer, http_client.Fault):
-            if answer.bug is not None:
-                log.error(_BUG, provider=self.name, exc_info=answer.bug)
-            return ports.Told(fault=harmless.clipped(self._mask(f"{answer.code}: {answer.detail}")))
+            return ports.Told(fault=self._words(f"{answer.code}: {answer.detail}"))
         try:
             return await asyncio.to_thread(poller.read, question, answer, self._clock())
         except Exception as error:
             log.exception(_BUG, provider=self.name)
-            return ports.Told(fault=harmless.clipped(self._mask(f"{type(error).__name__}: {error}")))
+            return ports.Told(fault=self._words(f"{type(error).__name__}: {error}"))
 
     async def close(self) -> None:
         """Wait for requests under way (each ends by its own deadline), then let the connections go."""
@@ -145,7 +159,7 @@ class HttpProvider:
         await self._under_way.ended()
         await self._client.close()
 
-    def _words(self, text: str, hide: http_mask.TextMask) -> str:
+    def _words(self, text: str, hide: Callable[[str], str] = lambda text: text) -> str:
         return harmless.clipped(hide(self._mask(text)))
 
 

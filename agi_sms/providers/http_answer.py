@@ -6,6 +6,7 @@ group 1 counts (the whole where it has no group). The operator wrote it, and the
 of them together have a time, after which the answer counts as unreadable.
 """
 
+import functools
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -18,7 +19,7 @@ import pydantic
 import regex
 
 from agi_sms import harmless, http_body, message
-from agi_sms.providers import http_statuses
+from agi_sms.providers import http_paths, http_statuses
 
 LARGEST = 64 * 1024  # bytes of an answer that are looked at
 _SEEN_BY_REGEX = 4096  # characters
@@ -169,14 +170,11 @@ class _Content:
         self._no_json = ""
         self._xml: Element | None = None
         self._parsed = False
-        self._declared = "charset" in raw.headers.get("Content-Type", "").lower()
+        kind = raw.headers.get("Content-Type", "")
+        self._declared = "charset" in kind.lower()
         self._body = unpacked.body
         self._patience = _PATIENCE
-        try:
-            charset = http_body.charset(raw.headers.get("Content-Type", "")) or "utf-8"
-        except http_body.Unreadable:
-            charset = "utf-8"
-        self.text = unpacked.body.decode(charset, "replace")
+        self.text = unpacked.body.decode(_charset(kind), "replace")
 
     @property
     def json(self) -> Any:
@@ -236,6 +234,14 @@ class _Content:
         return self.text[:_SEEN_BY_REGEX]
 
 
+@functools.lru_cache(maxsize=16)
+def _charset(content_type: str) -> str:
+    try:
+        return http_body.charset(content_type) or "utf-8"
+    except http_body.Unreadable:
+        return "utf-8"
+
+
 Finder = Callable[[_Content], list[object]]
 
 
@@ -250,11 +256,11 @@ def xpath(source: str) -> Callable[[Element], Iterator[Any]]:
 def _finder(source: str) -> Finder:
     """Raises ValueError for what is neither JSONPath, XPath nor a regular expression."""
     if source.startswith("$"):
-        path = http_body.JsonPath(source)
-        return lambda content: list(path.find(content.json))
+        find = http_paths.finder(source)
+        return lambda content: list(find(content.json))
     if source.startswith("/"):
-        find = xpath(source)
-        return lambda content: [_text(one) for one in find(content.xml)]
+        nodes = xpath(source)
+        return lambda content: [_text(one) for one in nodes(content.xml)]
     if not source:
         raise ValueError("must not be empty")
     pattern = regex.compile(_pattern(source))
@@ -294,11 +300,12 @@ class Reader:
         if then is Then.PROVIDER_DOWN and 300 <= raw.status <= 399:
             why = why or http_statuses.redirected(raw.headers.get("Location", ""))
         detail = "; ".join(filter(None, [why, self._said(content)]))
+        code = mask(self._mask(self._first(self._code, content))) if self._code is not None else ""
         outcome = message.Outcome(
-            code=harmless.clipped(mask(self._mask(self._first(self._code, content))) or str(raw.status), 100),
-            detail=harmless.clipped(mask(self._mask(detail))),
+            code=harmless.clipped(code or str(raw.status), 100), detail=harmless.clipped(mask(self._mask(detail)))
         )
-        return _outcome(then, outcome, ids, http_body.retry_after(raw.headers.get("Retry-After", ""), now))
+        after = http_body.retry_after(raw.headers.get("Retry-After", ""), now) if then is Then.RETRY else None
+        return _outcome(then, outcome, ids, after)
 
     def _judge(self, status: int, content: _Content) -> tuple[Then, bool, str]:
         """The meaning, whether a rule saw it in the body, and what is to be said about it."""

@@ -1,6 +1,7 @@
 """From one submission to one HTTP request. Every value is encoded for the place where it stands."""
 
 import base64
+import functools
 import json
 import re
 import urllib.parse
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
 Compiled = dict[str, templates.Template]
 BEARER = re.compile(r"[!-~]*")
+_HEADERS = {"User-Agent": f"agi-sms/{agi_sms.__version__}", "Accept": "*/*"}
+_JSON = json.JSONEncoder(separators=(",", ":"))
 
 
 class Unsendable(Exception):
@@ -62,6 +65,9 @@ class Builder:
         auth = settings.auth
         self._auth_header = _compiled({auth.header.name: auth.header.value} if auth and auth.header else {})
         self._auth_query = _compiled({auth.query.name: auth.query.value} if auth and auth.query else {})
+        self._kind = _kind(call.body)
+        self._checked = ""
+        self._last = ("", yarl.URL())  # an address and what was made of it: that of the next message is often the same
         self._receipt_url = settings.receipt_url
         if settings.receipts is not None:
             self._receipt_url = settings.receipts.address(settings.receipt_url, self._secret)
@@ -77,62 +83,85 @@ class Builder:
     def _filled(self, values: dict[str, object]) -> Request:
         try:
             url = self._address(values)
-            kind, body = self._content(values)
-            headers = self._header_lines(values, kind)
+            body = self._content(values)
+            headers = self._header_lines(values)
         except errors.TextError as error:
             raise Unsendable(str(error)) from error
         return Request(method=self._method, url=url, headers=headers, body=body)
 
     def _address(self, values: dict[str, object]) -> yarl.URL:
         address = self._url.render(values)
-        if not address.isprintable() or " " in address:
-            raise Unsendable("url: holds a space or a control character; write it percent-encoded")
-        path = address.split("?", 1)[0]
-        if any(urllib.parse.unquote(part) in {".", ".."} for part in path.split("/")):
-            raise Unsendable("a value would change the path of url")
+        if address != self._checked:
+            _check(address)
+            self._checked = address
         pairs = self._pairs(self._query, values) + self._pairs(self._auth_query, values)
         if pairs:
             joint = "&" if "?" in address else "?"
             address += joint + urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
-        try:
-            return yarl.URL(address, encoded=True)
-        except ValueError as error:
-            raise Unsendable(f"url: {error}") from error
+        if address != self._last[0]:
+            try:
+                self._last = (address, yarl.URL(address, encoded=True))
+            except ValueError as error:
+                raise Unsendable(f"url: {error}") from error
+        return self._last[1]
 
     def _pairs(self, compiled: Compiled, values: dict[str, object]) -> list[tuple[str, str]]:
         rendered = [(name, template.render(values)) for name, template in compiled.items()]
         return [(name, text) for name, text in rendered if text or not self._settings.omit_empty]
 
-    def _content(self, values: dict[str, object]) -> tuple[str, bytes | None]:
+    def _content(self, values: dict[str, object]) -> bytes | None:
         if self._body is None:
-            return "", None
+            return None
         if self._text is not None:
-            return "text/plain; charset=utf-8", self._text.render(values).encode()
+            return self._text.render(values).encode()
         if self._body.form is not None:
-            form = urllib.parse.urlencode(self._pairs(self._form, values))
-            return "application/x-www-form-urlencoded", form.encode("ascii")
-        tree = _filled(self._json, values, omit_empty=self._settings.omit_empty)
-        return "application/json", json.dumps(tree, separators=(",", ":")).encode("ascii")
+            return urllib.parse.urlencode(self._pairs(self._form, values)).encode("ascii")
+        return _JSON.encode(_filled(self._json, values, omit_empty=self._settings.omit_empty)).encode("ascii")
 
-    def _header_lines(self, values: dict[str, object], kind: str) -> dict[str, str]:
-        lines = {"User-Agent": f"agi-sms/{agi_sms.__version__}", "Accept": "*/*"}
-        if kind:
-            lines["Content-Type"] = kind
+    def _header_lines(self, values: dict[str, object]) -> dict[str, str]:
+        lines = dict(_HEADERS)
+        if self._kind:
+            lines["Content-Type"] = self._kind
         for name, text in self._pairs(self._headers, values) + self._pairs(self._auth_header, values):
-            if any(harmless.hidden(c) for c in text):
+            if not text.isprintable() and any(harmless.hidden(c) for c in text):
                 raise Unsendable(f"headers.{name}: the value holds a line break or a control character")
             for same in [known for known in lines if known.lower() == name.lower()]:
                 del lines[same]
             lines[name] = text
         lines["Accept-Encoding"] = "identity"
-        if login := _login(self._settings, self._secret):
-            lines["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        elif self._settings.auth is not None and self._settings.auth.bearer is not None:
-            bearer = templates.filled(self._settings.auth.bearer.get_secret_value(), self._secret)
-            if not BEARER.fullmatch(bearer):
-                raise Unsendable("auth.bearer must be plain ASCII without spaces")
-            lines["Authorization"] = f"Bearer {bearer}"
+        if self._authorization:
+            lines["Authorization"] = self._authorization
         return lines
+
+    @functools.cached_property
+    def _authorization(self) -> str:
+        """What Authorization says by `auth.basic` or `auth.bearer`, else empty. Raises Unsendable, errors.TextError."""
+        if login := _login(self._settings, self._secret):
+            return f"Basic {base64.b64encode(login.encode()).decode()}"
+        if self._settings.auth is None or self._settings.auth.bearer is None:
+            return ""
+        bearer = templates.filled(self._settings.auth.bearer.get_secret_value(), self._secret)
+        if not BEARER.fullmatch(bearer):
+            raise Unsendable("auth.bearer must be plain ASCII without spaces")
+        return f"Bearer {bearer}"
+
+
+def _check(address: str) -> None:
+    """Raises Unsendable for an address that a value has changed."""
+    if not address.isprintable() or " " in address:
+        raise Unsendable("url: holds a space or a control character; write it percent-encoded")
+    path = address.split("?", 1)[0]
+    if any(urllib.parse.unquote(part) in {".", ".."} for part in path.split("/")):
+        raise Unsendable("a value would change the path of url")
+
+
+def _kind(body: "http_fields.Body | None") -> str:
+    """The Content-Type of what a request carries; empty where it carries nothing."""
+    if body is None:
+        return ""
+    if body.text is not None:
+        return "text/plain; charset=utf-8"
+    return "application/json" if body.form is None else "application/x-www-form-urlencoded"
 
 
 def _compiled(sources: dict[str, str]) -> Compiled:

@@ -128,13 +128,7 @@ class Settings(common.Settings):
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> "Settings":
-        if self.method == "GET" and self.body is not None:
-            raise ValueError("body: GET has none; use query, or method POST")
-        taken = self._auth_header
-        if taken and (same := next((name for name in self.headers if name.lower() == taken.lower()), "")):
-            raise ValueError(f"headers.{same}: is set by auth already; write one of the two")
-        if self.auth is not None and self.auth.query is not None and self.auth.query.name in self.query:
-            raise ValueError(f"query.{self.auth.query.name}: is set by auth already; write one of the two")
+        self._asks(self, "")
         if not self.idempotent and any(rule.then is http_answer.Then.DUPLICATE for rule in self.answer.rules):
             raise ValueError("answer.rules: duplicate means success only where idempotent is true")
         if self.receipts is not None and self.receipts.ref is None and self.answer.id is None:
@@ -159,20 +153,26 @@ class Settings(common.Settings):
         self._polls()
         return self
 
+    def _asks(self, call: http_request.Call, where: str) -> None:
+        """Raises ValueError for a request that cannot be made, or says what `auth` says; its keys are under `where`."""
+        if call.method == "GET" and call.body is not None:
+            raise ValueError(f"{where}body: GET has none; use query, or method POST")
+        taken = self._auth_header.lower()
+        if same := next((name for name in call.headers if name.lower() == taken), ""):
+            raise ValueError(f"{where}headers.{same}: is set by auth already; write one of the two")
+        if self.auth is not None and self.auth.query is not None and self.auth.query.name in call.query:
+            raise ValueError(f"{where}query.{self.auth.query.name}: is set by auth already; write one of the two")
+
     def _polls(self) -> None:
         """Raises ValueError for polling that does not go with the rest."""
         polling = self.polling
         if polling is None:
             return
+        self._asks(polling, "polling.")
         if polling.by == "ids" and self.answer.id is None:
             raise ValueError("polling: asks by {{ ids }}, and no answer.id keeps them; write it, or ask by {{ refs }}")
         if polling.by == "refs" and "ref" not in http_request.names(self):
             raise ValueError("polling: asks by {{ refs }}, and what is sent does not carry {{ ref }}")
-        taken = self._auth_header
-        if taken and (same := next((name for name in polling.headers if name.lower() == taken.lower()), "")):
-            raise ValueError(f"polling.headers.{same}: is set by auth already; write one of the two")
-        if self.auth is not None and self.auth.query is not None and self.auth.query.name in polling.query:
-            raise ValueError(f"polling.query.{self.auth.query.name}: is set by auth already; write one of the two")
         try:
             http_request.Builder(self, polling).about(["sample"], ["sample"])
         except http_request.Unsendable as error:

@@ -61,8 +61,6 @@ class Polling(http_fields.Part):
 
     @pydantic.model_validator(mode="after")
     def _whole(self) -> "Polling":
-        if self.method == "GET" and self.body is not None:
-            raise ValueError("body: GET has none; use query, or method POST")
         if self.method == "GET" and self.most > _IN_A_QUERY:
             raise ValueError(
                 f"most: an address has room for about {_IN_A_QUERY}; for more write method POST, with a body"

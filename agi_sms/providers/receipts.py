@@ -12,7 +12,7 @@ import pydantic
 import pydantic_core
 
 from agi_sms import errors, http_body, ports
-from agi_sms.providers import reports, signatures, signatures_settings
+from agi_sms.providers import http_paths, reports, signatures, signatures_settings
 
 _MOST = 500  # receipts in one notice
 
@@ -112,22 +112,26 @@ class Reader:
 
     def __init__(self, settings: Receipts, secret: Mapping[str, str], mask: Callable[[str], str]) -> None:
         self._settings = settings
+        self._methods = settings.methods
+        self._acknowledgement = settings.acknowledge.body.encode()
         self._secret = secret.get(settings.verify.secret, "")
         self._reports = reports.Reader(settings, mask)
+        found = [place for places in settings.places.values() for place in places]
+        self.quick = "xml" not in settings.from_ and not settings.split and all(map(http_paths.plain, found))
 
     def read(self, notice: ports.Notice, now: datetime) -> ports.Report:
         """The receipts in a notice. Raises errors.ReceiptForged, errors.ReceiptError; nothing else."""
         source = self._source(notice)
         signatures.check(self._settings.verify, notice, source, self._secret, now)  # before a stranger learns anything
-        if notice.method not in self._settings.methods:
-            expected = " or ".join(self._settings.methods)
+        if notice.method not in self._methods:
+            expected = " or ".join(self._methods)
             raise errors.ReceiptError(f"came by {notice.method[:10]}, receipts come by {expected}")
         try:
             receipts = tuple(self._receipts(notice, source))
         except http_body.Unreadable as fault:
             raise errors.ReceiptError(f"cannot be read: {fault}") from None
         said = self._settings.acknowledge
-        return ports.Report(receipts=receipts, status=said.status, content_type=said.type, body=said.body.encode())
+        return ports.Report(receipts=receipts, status=said.status, content_type=said.type, body=self._acknowledgement)
 
     def _receipts(self, notice: ports.Notice, source: signatures_settings.Source) -> Iterator[ports.Receipt]:
         """Raises Unreadable, ReceiptError."""
@@ -171,7 +175,9 @@ def notice_kind(notice: ports.Notice) -> signatures_settings.Source:
     """What a notice is by its method and Content-Type."""
     if notice.method == "GET":
         return "query"
-    named = next((value for name, value in notice.headers.items() if name.lower() == "content-type"), "")
+    named = notice.headers.get("Content-Type")  # aiohttp's know no case
+    if named is None:
+        named = next((value for name, value in notice.headers.items() if name.lower() == "content-type"), "")
     kind = named.partition(";")[0].strip().lower()
     if kind.endswith(("/json", "+json")):
         return "json"

@@ -9,17 +9,18 @@ from each item on.
 import json
 import re
 import urllib.parse
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 from xml.etree.ElementTree import Element
 
 import pydantic
 
 from agi_sms import errors, harmless, http_body, message, ports
-from agi_sms.providers import http_answer, signatures_settings
+from agi_sms.providers import http_answer, http_paths, signatures_settings
 
 LONGEST_RAW = 2000  # characters of a receipt that are kept for people
 _LONGEST_ID = 255
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _STATES = {
     "delivered": message.Status.DELIVERED,
     "failed": message.Status.FAILED,
@@ -171,40 +172,44 @@ class Reader:
 
             text = tostring(item, encoding="unicode")
         else:
-            text = json.dumps(item, ensure_ascii=False, separators=(",", ":"))
+            text = _JSON.encode(item)
         return harmless.harmless(self._mask(text))[:LONGEST_RAW]
 
     def _receipt(self, values: Mapping[str, str], raw: str, meant: tuple[str, str]) -> ports.Receipt:
         said = self._said
-        found = {
-            name: self._mask(values[place]) if place is not None else ""
-            for name, place in (("id", said.id), ("ref", said.ref), ("code", said.code))
-        }
-        ids = {name: found[name] if _is_id(found[name]) else "" for name in ("id", "ref")}
-        if not any(ids.values()):
-            ids = dict(zip(("id", "ref"), meant, strict=True))
-        if not any(ids.values()):
+        provider_id, ref = self._id(values, said.id), self._id(values, said.ref)
+        if not (provider_id or ref):
+            provider_id, ref = meant
+        if not (provider_id or ref):
             named = " or ".join(place for place in (said.id, said.ref) if place is not None)
             raise errors.ReceiptError(f"cannot be read: it names no message ({named} is not there)")
         if not values[said.state]:
             raise errors.ReceiptError(f"cannot be read: it names no state ({said.state} is not there)")
         state = self._states.get(values[said.state].casefold())
         word = self._mask(values[said.state])
+        code = self._mask(values[said.code]) if said.code is not None else ""
         detail = values[said.detail] if said.detail is not None else ""
         if state is None:
             detail = "; ".join(filter(None, [f"unknown state {word[:60]!r}", detail]))
         return ports.Receipt(
-            provider_id=ids["id"],
-            ref=ids["ref"],
+            provider_id=provider_id,
+            ref=ref,
             state=state or message.Status.UNCERTAIN,
             raw=raw,
-            code=harmless.clipped(found["code"] or word, 100),
+            code=harmless.clipped(code or word, 100),
             detail=harmless.clipped(self._mask(detail)),
         )
+
+    def _id(self, values: Mapping[str, str], place: str | None) -> str:
+        """The name of a message at a place, empty where there is none."""
+        found = self._mask(values[place]) if place is not None else ""
+        return found if _is_id(found) else ""
 
 
 def fields(source: str, names: Collection[str]) -> dict[str, str]:
     """The fields of a form or a query. Raises Unreadable, also where one of `names` is there with two values."""
+    if not source:
+        return {}
     try:
         pairs = urllib.parse.parse_qsl(source, keep_blank_values=True, max_num_fields=1000)
     except ValueError:
@@ -220,15 +225,15 @@ def _is_id(text: str) -> bool:
     return 0 < len(text) <= _LONGEST_ID and text.isprintable() and "\ufffd" not in text
 
 
-def _finder(place: str) -> Callable[[Any], Iterator[Any]]:
+def _finder(place: str) -> Callable[[Any], Iterable[Any]]:
     if (within := _WITHIN.fullmatch(place)) is not None:
-        path, field = http_body.JsonPath(within[1]), within[2]
-        return lambda item: (_field(address, field) for address in path.find(item) if isinstance(address, str))
+        find, field = http_paths.finder(within[1]), within[2]
+        return lambda item: (_field(address, field) for address in find(item) if isinstance(address, str))
     if place.startswith("$"):
-        return http_body.JsonPath(place).find
+        return http_paths.finder(place)
     if place.startswith("/"):
         return http_answer.xpath(place)
-    return lambda item: iter((item[place],)) if isinstance(item, dict) and place in item else iter(())
+    return lambda item: (item[place],) if isinstance(item, dict) and place in item else ()
 
 
 def _field(address: str, name: str) -> str:

@@ -13,9 +13,10 @@ within a value), and Jinja's default, int, lower, replace, trim and upper.
 """
 
 import functools
+import operator
 import re
 import urllib.parse
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
 
@@ -43,6 +44,7 @@ LONGEST = 1 << 18  # characters that a filter takes or makes; the longest SMS ha
 LONGEST_SOURCE = 8192  # characters of a template
 MOST_FILTERS = 3  # one upon the other
 _FILTERS = ("default", "int", "lower", "trim", "upper")
+_ALIKE = frozenset({"digits", "lower", "no_plus", "upper", "urlencode", "utf16hex"})  # without Jinja the same
 _ALLOWED = (
     nodes.Template,
     nodes.Output,
@@ -130,6 +132,37 @@ _PLAIN = _environment(_written)
 _URL = _environment(_percent)
 
 
+Values = Mapping[str, object]
+_Piece = str | Callable[[Values], object]
+
+
+def _pieces(tree: nodes.Template, environment: jinja2.Environment) -> list[_Piece] | None:
+    """The parts of a template that is nothing but texts and values, as most are; these need no Jinja to be filled in.
+
+    None for any other.
+    """
+    found: list[_Piece] = []
+    for output in tree.body:
+        for node in output.nodes if isinstance(output, nodes.Output) else [output]:
+            piece = node.data if isinstance(node, nodes.TemplateData) else _lookup(node, environment)
+            if piece is None:
+                return None
+            found.append(piece)
+    return found
+
+
+def _lookup(node: nodes.Node | None, environment: jinja2.Environment) -> Callable[[Values], object] | None:
+    match node:
+        case nodes.Name(name=name):
+            return operator.itemgetter(name)
+        case nodes.Getattr(attr=attr):  # only secret.NAME has a dot
+            return lambda values: getattr(values["secret"], attr)
+        case nodes.Filter(name=name, args=[], kwargs=[], dyn_args=None, dyn_kwargs=None) if name in _ALIKE:
+            value, changed = _lookup(node.node, environment), environment.filters[name]
+            return None if value is None else lambda values: changed(value(values))
+    return None
+
+
 class Template:
     """One compiled template. Raises errors.TextError that says what is allowed."""
 
@@ -152,10 +185,20 @@ class Template:
         self.source = source
         self.secrets = frozenset(_secrets(tree))  # the names of secrets in it
         self.names = frozenset(node.name for node in tree.find_all(nodes.Name))
-        self.constant = "{{" not in source and "{%" not in source and "{#" not in source
+        self._pieces = _pieces(tree, environment)
+        only = self._pieces[0] if alone is not None and self._pieces is not None else ""
+        self._lookup = None if isinstance(only, str) else only
+        self._written = _percent if in_url else _written
 
     def render(self, values: Mapping[str, object]) -> str:
         """The text. Raises errors.TextError."""
+        if self._pieces is not None:
+            try:
+                return "".join(
+                    [one if isinstance(one, str) else str(self._written(one(values))) for one in self._pieces]
+                )
+            except Exception:  # noqa: S110  # Jinja meets the same, and has words for it
+                pass
         try:
             return self._template.render(values)
         except Exception as error:  # a filter may raise anything
@@ -166,12 +209,21 @@ class Template:
         if self._value is None:
             return self.render(values)
         try:
-            found = self._value(values)
+            found = self._found(values)
+            if isinstance(found, Names):
+                return found.each
+            return found if isinstance(found, str | int | float | None) else str(found)
         except Exception as error:
             raise errors.TextError(f"in {_short(self.source)}: {error}") from error
-        if isinstance(found, Names):
-            return found.each
-        return found if isinstance(found, str | int | float | None) else str(found)
+
+    def _found(self, values: Values) -> object:
+        """What a lone `{{ }}` comes to. Raises anything."""
+        if self._lookup is not None:
+            try:
+                return self._lookup(values)
+            except Exception:  # noqa: S110
+                pass
+        return self._value(values) if self._value is not None else None
 
 
 @functools.lru_cache(maxsize=2048)
@@ -227,6 +279,8 @@ def asked(ids: list[str], refs: list[str], secret: Mapping[str, str]) -> dict[st
 
 
 def _clean(text: str) -> str:
+    if text.isascii():
+        return text
     return text.encode("utf-8", "replace").decode()  # half a surrogate pair cannot be sent to anybody
 
 

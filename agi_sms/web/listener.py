@@ -1,8 +1,9 @@
 """A listening port on the gateway's own event loop: whoever reaches it can make it busy, never the gateway.
 
-A connection brings one request, whole within a deadline, and is closed behind the answer. Few connections are open at
-once, and few requests worked on: those whose sender has hung up count until their work is done. What comes is counted
-as it comes, and taken piece by piece, in turns with all else. What is no HTTP leaves no trace in the log.
+A connection brings one request at a time, whole within a deadline. It may stay for the next one behind an answer that
+is a success, where nothing came before that answer was out; in all other cases it is closed. Few connections are open
+at once, and few requests worked on: those whose sender has hung up count until their work is done. What comes is
+counted as it comes, and taken piece by piece, in turns with all else. What is no HTTP leaves no trace in the log.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import logging
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 import aiohttp
 from aiohttp import web
@@ -25,6 +26,7 @@ _LONGEST_HEADER = 4096  # bytes
 _HEAD = 48 * 1024  # bytes that may come beside a body: line, headers, sizes of chunks
 _MOST_CHUNKS = 128  # of one body; proxies that do not know its length beforehand make a few
 _MOST_BYTES = 1 << 20  # of a request, most of them unread: they come before it is known to be refused, or behind it
+_MOST_REQUESTS = 1000  # one after the other on one connection
 _LEAVE = 1.0  # seconds for what is being worked on when the port closes
 _LINGER = 1.0  # seconds in which the rest of a request is let in behind its refusal, so that this arrives
 _OURS = {"Server": "agi-sms"}
@@ -40,11 +42,12 @@ Answer = Callable[[web.BaseRequest, bytes], Awaitable[web.StreamResponse]]
 class Limits:
     """What a port may cost."""
 
-    connections: int  # open at once; where one more comes, the one that has been asking longest gives way
+    connections: int  # open at once; where one more comes, the one that we have been waiting for longest gives way
     asking: float  # seconds from the opening of a connection until its request is whole
     answering: float  # seconds from then until the connection's end
     body: int  # bytes
     work: int  # requests being worked on at once, and none in a queue
+    idle: float = 0.0  # seconds that a connection is kept for another request behind an answer; 0: not at all
 
 
 class Refused(Exception):
@@ -68,6 +71,7 @@ class Listener:
         self._doors: dict[asyncio.BaseTransport | None, _Door] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
+        self._closing = False
         self._tell = telling.Telling("web")
 
     @classmethod
@@ -89,6 +93,7 @@ class Listener:
         """Close the port and every connection; what is being worked on has a moment to end."""
         if self._server is None:
             return
+        self._closing = True
         self._server.close()
         for door in tuple(self._doors.values()):
             if door.asking:
@@ -107,12 +112,13 @@ class Listener:
 
     # --- connections ----------------------------------------------------------------------------------------------
 
-    def handler(self) -> web.RequestHandler:
+    def handler(self, door: "_Door") -> "_Handler":
         """What speaks HTTP on one connection."""
         return _Handler(
             self._http,
+            door=door,
             loop=asyncio.get_running_loop(),
-            access_log=None,  # type: ignore[arg-type]  # that is how aiohttp is told to write none
+            access_log=None,  # that is how aiohttp is told to write none
             logger=_silent,
             lingering_time=_LINGER,
             auto_decompress=False,
@@ -132,6 +138,11 @@ class Listener:
         self._doors[transport] = door
         return True
 
+    def waits(self, door: "_Door", transport: asyncio.BaseTransport | None) -> None:
+        """An open connection has had its answer, and may bring another request."""
+        if self._doors.pop(transport, None) is not None:
+            self._doors[transport] = door  # behind those that we wait for longer
+
     def gone(self, transport: asyncio.BaseTransport | None) -> None:
         """A connection has ended."""
         self._doors.pop(transport, None)
@@ -140,18 +151,19 @@ class Listener:
 
     async def _whole(self, request: web.BaseRequest) -> web.StreamResponse:
         """The whole life of one request."""
-        door = self._doors.get(request.transport)
+        door = cast(_Handler, request.protocol).door
         try:
             body = await self._body(request)
-            if door is not None:
-                door.asked()
+            door.asked()
             response = await self._work(request, body)
+            kept = door.may_stay and not self._closing and response.status < 300
         except Refused as refused:
-            if door is not None:
-                door.stop_listening()
+            door.stop_listening()
             response = web.Response(status=refused.status, text=f"{refused}\n", headers=refused.headers)
-        response.headers.update(_OURS)
-        response.force_close()
+            kept = False
+        response.headers["Server"] = _OURS["Server"]
+        if not kept:
+            response.force_close()
         return response
 
     async def _work(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
@@ -171,28 +183,50 @@ class Listener:
             raise Refused(415, "not packed, please")  # a few bytes could hold any amount
         if request.headers.get("Transfer-Encoding", "chunked").strip().lower() != "chunked":
             raise Refused(501, "chunked, or with a Content-Length")
-        too_long = Refused(413, f"at most {self.limits.body} bytes")
         if (request.content_length or 0) > self.limits.body:
-            raise too_long
+            raise self._too_long()
         body, chunks = bytearray(), 0
         try:
+            if request.content_length is not None and request.content.is_eof():  # it is all there, and has no chunks
+                return request.content.read_nowait()
             while not request.content.at_eof():
                 data, ends_chunk = await request.content.readchunk()
                 body += data
                 chunks += ends_chunk
                 if len(body) > self.limits.body:
-                    raise too_long
+                    raise self._too_long()
                 if chunks > _MOST_CHUNKS:
                     raise Refused(413, f"at most {_MOST_CHUNKS} chunks, or a Content-Length")
         except (OSError, aiohttp.ClientError, web.RequestPayloadError) as error:  # it hung up, or was cut
             raise Refused(400, "broken off") from error
         return bytes(body)
 
+    def _too_long(self) -> Refused:
+        return Refused(413, f"at most {self.limits.body} bytes")
+
 
 class _Handler(web.RequestHandler):
-    """aiohttp's own, which tells a stranger nothing of itself and of what he sent."""
+    """aiohttp's own, which tells a stranger nothing of itself and of what he sent, and the door when it is done."""
 
-    __slots__ = ()
+    __slots__ = ("door",)
+
+    def __init__(self, manager: web.Server, *, door: "_Door", **options: Any) -> None:
+        super().__init__(manager, **options)
+        self.door = door
+
+    @property
+    def more(self) -> bool:
+        """Whether another request is there already."""
+        return bool(self._messages)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write the answer; its connection is ready for another request, or ends."""
+        done = await super().finish_response(request, resp, start_time)
+        if done[0].keep_alive:
+            self.door.answered()
+        return done
 
     def handle_error(
         self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
@@ -210,13 +244,19 @@ class _Door(asyncio.Protocol):
     """One connection: aiohttp's handler speaks HTTP, and this counts and ends it."""
 
     def __init__(self, listener: Listener) -> None:
-        self.asking = True  # until its request is whole
+        self.asking = True  # until its request is whole, and again from its answer on
         self._listener = listener
         self._listening = True  # until its request is whole, or refused
+        self._idle = False  # nothing has come since the last answer
+        self._early = False  # something came before the answer was out
+        self._requests = 0
         self._bytes = 0
         self._backlog = turns.Backlog()
-        self._inner: asyncio.Protocol | None = None
+        self._paused = False
+        self._lost: tuple[Exception | None] | None = None  # why the connection has ended, which is not told yet
+        self._inner: _Handler | None = None
         self._transport: asyncio.Transport | None = None
+        self._until = 0.0  # of the loop's clock
         self._deadline: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -225,54 +265,103 @@ class _Door(asyncio.Protocol):
             self.cut()
             return
         self._end_after(self._listener.limits.asking)
-        self._inner = self._listener.handler()
-        self._inner.connection_made(transport)
+        self._inner = self._listener.handler(self)
+        self._inner.connection_made(self._transport)
 
     def stop_listening(self) -> None:
         """Whatever else comes is not read: the request is whole, or refused."""
         self._listening = False
+        self._early = self._early or bool(self._backlog)
         self._backlog.clear()
 
     def asked(self) -> None:
         """The request is whole."""
         self.stop_listening()
         self.asking = False
+        self._requests += 1
         self._end_after(self._listener.limits.answering)
+
+    @property
+    def may_stay(self) -> bool:
+        """Whether its connection may bring another request; not where something is there that was not waited for."""
+        return (
+            self._listener.limits.idle > 0
+            and self._requests < _MOST_REQUESTS
+            and not (self._early or self._lost is not None or self._inner is None or self._inner.more)
+        )
+
+    def answered(self) -> None:
+        """The answer is out, and said that the connection stays."""
+        if not self.may_stay:
+            if self._transport is not None:
+                self._transport.close()
+            return
+        self.asking = self._listening = self._idle = True
+        self._bytes = 0
+        self._listener.waits(self, self._transport)
+        self._end_after(self._listener.limits.idle)
 
     def cut(self) -> None:
         """End it now, whatever is still to be written."""
+        self.stop_listening()
         self._listener.gone(self._transport)
         if self._transport is not None:
             self._transport.abort()
 
     def _end_after(self, seconds: float) -> None:
-        if self._deadline is not None:
+        """A timer that is due earlier finds out that it has more time: most requests need none of their own."""
+        if self._inner is None and self._lost is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._until = loop.time() + seconds
+        if self._deadline is not None and self._deadline.when() > self._until:
             self._deadline.cancel()
-        self._deadline = asyncio.get_running_loop().call_later(seconds, self.cut)
+            self._deadline = None
+        if self._deadline is None:
+            self._deadline = loop.call_at(self._until, self._due)
+
+    def _due(self) -> None:
+        self._deadline = None
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._until:
+            self._deadline = loop.call_at(self._until, self._due)
+        else:
+            self.cut()
 
     def data_received(self, data: bytes) -> None:
+        if self._idle:
+            self._idle = False
+            self._end_after(self._listener.limits.asking)
         room = self._listener.limits.body + _HEAD - self._bytes
         self._bytes += len(data)
+        self._early = self._early or not self._listening
         if self._inner is None or self._transport is None or not self.asking:
             return
         if self._bytes > _MOST_BYTES:
             self.cut()
         elif self._listening and room > 0:
-            if not self._backlog:
-                self._transport.pause_reading()  # or its end would come before what it sent
-                self._listener.turns.join(self._take)
+            waits = bool(self._backlog)
             self._backlog.put(data[:room])
+            if not waits:
+                self._listener.turns.join(self._take)
+            if (waits or len(data) > turns.PIECE) and not self._paused:
+                self._paused = True
+                self._transport.pause_reading()
 
     def _take(self) -> bool:
         """A piece of what has come; whether there is more."""
         if self._backlog and self._inner is not None:
             self._inner.data_received(self._backlog.take())
-        if not self._backlog and self._transport is not None:
+        if self._backlog:
+            return True
+        if self._paused and self._transport is not None:
+            self._paused = False
             self._transport.resume_reading()
-        return bool(self._backlog)
+        self._tell_end()
+        return False
 
     def eof_received(self) -> bool | None:
-        return self._inner.eof_received() if self._inner is not None else None
+        return None  # aiohttp's handler does nothing on it either: the transport closes, and the loss is told
 
     def pause_writing(self) -> None:
         if self._inner is not None:
@@ -283,12 +372,21 @@ class _Door(asyncio.Protocol):
             self._inner.resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        """Not before all is taken that came before it."""
+        self._lost = (exc,)
+        if not (self._backlog and self._listening):
+            self._tell_end()
+
+    def _tell_end(self) -> None:
+        if self._lost is None:
+            return
         self._listener.gone(self._transport)
         self._backlog.clear()
         if self._deadline is not None:
             self._deadline.cancel()
         if self._inner is not None:
-            self._inner.connection_lost(exc)
+            inner, self._inner = self._inner, None
+            inner.connection_lost(*self._lost)
 
 
 def _why(where: str, error: OSError | UnicodeError) -> str:

@@ -20,8 +20,10 @@ MOST_AT_WORK = 100  # requests being read and kept at once; one more is to come 
 ASKING = 10.0  # seconds until a request must be whole
 PATIENCE = 10.0  # seconds for reading and keeping what a request brings
 ANSWERING = 20.0  # seconds that a connection may take from then
+IDLE = 90.0  # seconds that it is kept for another request; proxies let go earlier (nginx: 60), and meet no closed one
 LARGEST = 64 * 1024  # bytes of one notice
 METHODS = "GET, POST, PUT"
+_METHODS = frozenset(METHODS.split(", "))
 
 # Few, since they share one interpreter with the event loop: notices wait for each other, and nothing else for them.
 _READERS = futures.ThreadPoolExecutor(2, "agi-sms-receipts")
@@ -39,7 +41,7 @@ async def listen(
     """
     desk = _Receipts(public_url=public_url.rstrip("/"), providers=providers, take=take)
     limits = listener.Limits(
-        connections=MOST_CONNECTIONS, asking=ASKING, answering=ANSWERING, body=LARGEST, work=MOST_AT_WORK
+        connections=MOST_CONNECTIONS, asking=ASKING, answering=ANSWERING, body=LARGEST, work=MOST_AT_WORK, idle=IDLE
     )
     return await listener.Listener.open(desk.answer, key="receipts.listen", host=host, port=port, limits=limits)
 
@@ -54,7 +56,7 @@ class _Receipts:
 
     async def answer(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         """The acknowledgement. Raises listener.Refused."""
-        if request.method not in METHODS.split(", "):
+        if request.method not in _METHODS:
             raise listener.Refused(405, f"only {METHODS}", {"Allow": METHODS})
         path = request.raw_path
         if self._base and path.startswith(self._base + addresses.RECEIPTS):
@@ -82,7 +84,10 @@ class _Receipts:
 
     async def _read(self, name: str, provider: ports.Reporting | None, notice: ports.Notice) -> ports.Report:
         read = provider.read if provider is not None else _nobody
+        quick = getattr(provider, "quick", _never)
         try:
+            if quick(notice):
+                return read(notice)
             return await asyncio.get_running_loop().run_in_executor(_READERS, read, notice)
         except errors.ReceiptForged as error:
             if provider is None:
@@ -114,6 +119,10 @@ class _Receipts:
                 self._tell("elsewhere", "a receipt came to a path that is not served", path=where, served=known)
             raise listener.Refused(404, f"there is only {known}")
         return urllib.parse.unquote(path.removeprefix(addresses.RECEIPTS).partition("?")[0].partition("/")[0])
+
+
+def _never(_: ports.Notice) -> bool:
+    return False
 
 
 def _nobody(notice: ports.Notice) -> ports.Report:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import pytest
 
 from agi_sms import ports, testing
 from agi_sms.message import Status
@@ -117,20 +118,26 @@ def reset(writer: asyncio.StreamWriter) -> None:
 
 
 @contextlib.asynccontextmanager
-async def opened() -> AsyncIterator[Desk]:
-    """The port is open, and whatever comes in is kept at once."""
+async def opened(idle: float = 0.1) -> AsyncIterator[Desk]:
+    """The port is open, and whatever comes in is kept at once. `idle`: seconds that a connection stays behind that."""
     made = Desk()
     made.gate.set()
-    listener = await receipts.listen(
-        "127.0.0.1",
-        0,
-        public_url="https://sms.example/gw/",
-        providers=lambda: {"company": made.company, "other company": made.company},
-        take=made.take,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(receipts, "IDLE", idle)
+        listener = await listened(made)
     made.listener = listener
     try:
         yield made
     finally:
         made.gate.set()
         await listener.close()
+
+
+async def listened(made: Desk) -> web_listener.Listener:
+    return await receipts.listen(
+        "127.0.0.1",
+        0,
+        public_url="https://sms.example/gw/",
+        providers=lambda: {"company": made.company, "other company": made.company},
+        take=made.take,
+    )

@@ -187,7 +187,7 @@ async def test_what_is_being_worked_on_gives_way_to_nobody(desk: desks.Desk, mon
         assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
 
 
-async def test_a_connection_brings_one_request(desk: desks.Desk) -> None:
+async def test_a_connection_brings_one_request_at_a_time(desk: desks.Desk) -> None:
     answer = await desk.raw(WHOLE.replace(b"Host", b"Connection: keep-alive\r\nHost") * 40)
     assert answer.count(b"HTTP/1.1 ") == 1
     assert b"\r\nConnection: close\r\n" in answer

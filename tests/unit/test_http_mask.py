@@ -83,3 +83,14 @@ def test_whatever_the_text_its_echo_is_not_in_what_is_left(text: str, form: str)
 @given(text=st.text(max_size=40), answer=st.text(max_size=200))
 def test_whatever_comes_it_does_not_fail(text: str, answer: str) -> None:
     http_mask.TextMask(text)(answer)
+
+
+SHORT = st.text("ab +%&", max_size=60)
+
+
+@given(text=SHORT, before=SHORT, after=SHORT, start=st.integers(0, 60), end=st.integers(0, 60))
+def test_the_short_look_at_an_answer_sees_what_the_whole_search_finds(
+    text: str, before: str, after: str, start: int, end: int
+) -> None:
+    answer = before + text[start:end] + after
+    assert http_mask.TextMask(text)(answer) == http_mask.TextMask(text).searched(answer)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pydantic
@@ -106,6 +107,42 @@ def test_filters_and_joined_values(source: str, shown: str) -> None:
     sample = replace(SAMPLE, sender="ACME+1", ref="a&b/ł", text="Zażółć")
     values = templates.values(sample, {}, "https://h/r")
     assert templates.compiled(source).render(values) == shown
+
+
+PIECES = (
+    *("to", "sender", "text", "ref", "segments", "unicode", "secret.a", "to|no_plus", "text|utf16hex|lower"),
+    *("text|urlencode", "segments|digits", "sender|upper", "text|default('x')", "'%' if unicode else to"),
+)
+
+
+@settings(deadline=None)
+@given(st.lists(st.sampled_from(PIECES) | st.just("{%"), min_size=1, max_size=4), st.text(max_size=20), st.booleans())
+def test_what_is_filled_in_without_jinja_is_what_jinja_fills_in(pieces: list[str], text: str, in_url: bool) -> None:
+    source = " a\r\n".join(piece if piece == "{%" else f"{{{{ {piece} }}}}" for piece in pieces).replace("{%", "%20")
+    template = templates.compiled(source, in_url=in_url)
+    values = templates.values(replace(SAMPLE, text=text), {"a": "t0ken"})
+    assert template.render(values) == template._template.render(values)
+    if template._value is not None:
+        assert template.value(values) == template._value(values)
+
+
+@pytest.mark.parametrize("source", ["{{ to }}", "{{ secret.b }}", "x{{ to|digits }}", "{{ text|utf16hex }}"])
+def test_what_cannot_be_filled_in_is_told_in_jinjas_words(source: str) -> None:
+    values = {"text": "a" * (templates.LONGEST + 1), "secret": SimpleNamespace()}
+    for fill in (templates.compiled(source).render, templates.compiled(source).value):
+        with pytest.raises(errors.TextError, match=r"undefined|has no attribute|longer than"):
+            fill(values)
+
+
+def test_what_is_the_same_in_each_request_is_made_once_and_what_is_not_is_not() -> None:
+    builder = http_request.Builder(made(url="https://h/{{ to|digits }}", query={"r": "{{ ref }}"}))
+    first, second = (builder.build(replace(SAMPLE, to=to)) for to in ("+48600100200", "+48600100201"))
+    assert [one.url.path for one in (first, second)] == ["/48600100200", "/48600100201"]
+    for _ in range(2):
+        with pytest.raises(http_request.Unsendable, match="change the path"):
+            http_request.Builder(made(url="https://h/{{ sender }}")).build(replace(SAMPLE, sender=".."))
+    fixed = http_request.Builder(made(url="https://h/sms"))
+    assert fixed.build(SAMPLE).url is fixed.build(replace(SAMPLE, to="+1")).url
 
 
 @pytest.mark.parametrize(
