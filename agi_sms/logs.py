@@ -126,6 +126,7 @@ class _Key(enum.Enum):
     MISTAKE = enum.auto()  # of the configuration, which keeps secrets out itself and names their keys
 
 
+_PLAINLY = frozenset({_Key.NUMBER, _Key.SENDER, _Key.ID, _Key.FREE})
 _SECRET_KEY = re.compile(
     "(?:^|_)(?:pass|password|passwd|passphrase|pwd|secrets?|token|credentials?|auth|authorization|cookie)(?:$|_)"
     "|api_?key|access_?key|private_?key"
@@ -136,7 +137,7 @@ _NUMBER_KEY = re.compile(
     "|to|from|from_|diverted_from|exten|extension|dnid|ani|cli"
 )
 _ID_KEYS = frozenset(
-    {"call_id", "visit", "visit_id", "message_id", "activation", "activation_id", "channel_id", "linkedid"}
+    {"call_id", "visit", "visit_id", "message", "message_id", "activation", "activation_id", "channel_id", "linkedid"}
     | {"uniqueid", "node", "pbx", "id", "ref"}
 )
 
@@ -215,7 +216,9 @@ class _Style:
         shown = {}
         for key, value in values.items():
             kind = _kind(key)
-            if kind is not _Key.TEXT or self.reveal:
+            if kind in _PLAINLY and type(value) is str:  # nearly all of them
+                shown[key] = self._string(kind, value)
+            elif kind is not _Key.TEXT or self.reveal:
                 shown[key] = self._value(kind, value, 0)
         trace = ""
         if error is not None:
@@ -286,9 +289,11 @@ class _Style:
         return shown
 
     def _string(self, kind: _Key, value: str) -> str:
+        if len(value) <= _LONGEST_CACHED:
+            return _hidden(kind, value, self.reveal)
         if len(value) > _LONGEST:
             value = f"{value[:_LONGEST]}… ({len(value)} characters)"
-        return (_hidden if len(value) <= _LONGEST_CACHED else _hidden.__wrapped__)(kind, value, self.reveal)
+        return _hidden.__wrapped__(kind, value, self.reveal)
 
 
 @lru_cache(maxsize=4096)  # events, names and causes repeat

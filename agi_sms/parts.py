@@ -1,9 +1,9 @@
 """The edges that a configuration names, built by it: what did not change survives a reload."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from functools import partial
 from typing import Generic, Protocol, TypeVar, cast
 
 from agi_sms import config as configuration
@@ -81,7 +81,9 @@ class Parts:
         """The edges that `new` has not taken over."""
         return [*self.providers.without(new.providers), *self.sources.without(new.sources)]
 
+    @functools.cached_property
     def sending(self) -> delivery.Terms:
+        """What delivery goes by."""
         settings = self.config.settings
         return delivery.Terms(
             providers=self.providers.edges,
@@ -89,7 +91,7 @@ class Parts:
             policy=settings.retry,
             break_after=settings.health.break_after,
             break_for=settings.health.break_for,
-            routes=partial(plan.route, self.config.nodes),
+            routes=functools.partial(plan.route, self.config.nodes),
         )
 
     def _account(self, name: str) -> delivery.Account:
@@ -130,7 +132,9 @@ class Parts:
         """Those who keep a connection."""
         return {name: cast(ports.Connected, one) for name, one in self.providers.edges.items() if hasattr(one, "run")}
 
+    @functools.cached_property
     def asking(self) -> fetching.Terms:
+        """What fetching goes by."""
         hosts = self.config.settings.content
         return fetching.Terms(
             sources=self.sources.edges,

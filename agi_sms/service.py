@@ -226,10 +226,10 @@ class Service:
         return "" if name in nodes else f"no such node; {config_words.nearest(name, nodes, show='nodes')}"
 
     def _sending(self) -> delivery.Terms:
-        return self._parts.sending()
+        return self._parts.sending
 
     def _asking(self) -> fetching.Terms:
-        return self._parts.asking()
+        return self._parts.asking
 
     async def reload(self) -> None:
         """Take a new configuration, or keep the old one and say why. One at a time: the last one asked for stays."""

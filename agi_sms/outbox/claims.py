@@ -57,7 +57,7 @@ def claim(
         most = min(places[key], max(work.CHUNK // len(queues), 1), _room(raw, name, rates, pending, ms).most)
         if first <= ms and most > 0:
             due = raw.execute(SQL["due_of"], {"provider": name, "now": ms, "most": most}).fetchall()
-            taken = [leased for row in due if (leased := work.take(raw, row, now, run, lease)) is not None]
+            taken = work.take(raw, due, now, run, lease)
             leases += taken
             places[key] -= len(taken)
             pending[name] += len(taken)

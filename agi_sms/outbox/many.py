@@ -29,8 +29,11 @@ def _parts(statement: str) -> tuple[str, str, str, tuple[str, ...]]:
 
 
 def is_for_many(statement: str) -> bool:
-    """Whether it has its one row of values, so that it can have several."""
-    return len(_VALUES.findall(statement)) == 1
+    """Whether it has one row of values, and all its values in it, so that it can have several."""
+    if len(_VALUES.findall(statement)) != 1:
+        return False
+    head, _, tail, _ = _parts(statement)
+    return not _NAME.search(head + tail)
 
 
 @functools.cache

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 import structlog
 
-from agi_sms import ids, ports
+from agi_sms import ports
 from agi_sms.message import Reason, Status
-from agi_sms.outbox import fates, queries, rows
+from agi_sms.outbox import expected, fates, many, queries, receipt_rows, rows
 
 SQL = queries.load("sqlite")
 log = structlog.get_logger(__name__)
@@ -47,14 +47,38 @@ class _Hearing:
         return changed
 
 
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What one provider reports."""
+
+    provider: str
+    receipts: Sequence[ports.Receipt]
+
+
 def receive(
+    raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, several: Sequence[Reported]
+) -> list[ports.Received]:
+    """Keep each once, and settle what they are about."""
+    stored = [replace(one, receipts=tuple(map(receipt_rows.storable, one.receipts))) for one in several]
+    awaited = expected.find(raw, [(one.provider, one.receipts) for one in stored])
+    settled = expected.settle(raw, keys=keys, now=now, found=awaited)
+    received = []
+    for one in stored:
+        names = [(one.provider, receipt.provider_id) for receipt in one.receipts]
+        rest = [told for told, name in zip(one.receipts, names, strict=True) if name not in awaited]
+        more = _receive(raw, keys=keys, now=now, provider=one.provider, receipts=rest) if rest else ports.Received()
+        here = tuple(settled[name] for name in names if name in settled)
+        received.append(replace(more, new=more.new + len(here), settled=here + more.settled))
+    return received
+
+
+def _receive(
     raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, provider: str, receipts: Sequence[ports.Receipt]
 ) -> ports.Received:
-    """Keep each once, and settle what they are about."""
+    """Those of which more is known, or nothing."""
     new = unmatched = contradictory = 0
     hearings: dict[str, _Hearing] = {}
-    for told in receipts:
-        receipt = _storable(told)
+    for receipt in receipts:
         facts = {"provider": provider, "provider_id": receipt.provider_id, "ref": receipt.ref}
         attempt_id, contradicts = _whose(raw, facts)
         contradictory += contradicts
@@ -78,17 +102,6 @@ def receive(
     if unmatched:
         _bound(raw, provider)
     return ports.Received(new=new, known=len(receipts) - new, unmatched=unmatched, settled=tuple(settled))
-
-
-def _storable(receipt: ports.Receipt) -> ports.Receipt:
-    return ports.Receipt(
-        provider_id=rows.storable(receipt.provider_id),
-        ref=rows.storable(receipt.ref),
-        state=receipt.state if receipt.state in (*_FINAL, Status.ACCEPTED) else Status.UNCERTAIN,
-        raw=rows.storable(receipt.raw, ports.LONGEST_EXCERPT),
-        code=rows.storable(receipt.code),
-        detail=rows.storable(receipt.detail),
-    )
 
 
 def _whose(raw: sqlite3.Connection, facts: dict[str, str]) -> tuple[str | None, bool]:
@@ -115,7 +128,7 @@ def _lay_by(
 
     Of too many that name one id, the oldest makes room for a last word, and any other is not kept.
     """
-    fingerprint = keys.receipt(*_words(receipt, facts), "")
+    fingerprint = keys.receipt(*receipt_rows.words(receipt, facts), "")
     if raw.execute(SQL["came_again"], {"fingerprint": fingerprint, "now": rows.to_ms(now)}).rowcount == 1:
         return False
     ends = raw.execute(SQL["laid_by"], facts).fetchone()
@@ -142,7 +155,7 @@ def _keep(
 
     Ids come again, and the next attempt may end in the same words: those are others'.
     """
-    words, whose = _words(receipt, facts), hearing.attempt_id
+    words, whose = receipt_rows.words(receipt, facts), hearing.attempt_id
     fingerprint = keys.receipt(*words, whose)
     again = {"fingerprint": fingerprint, "early": keys.receipt(*words, ""), "attempt_id": whose}
     if raw.execute(SQL["repeated"], again).rowcount:
@@ -156,10 +169,6 @@ def _keep(
     return True
 
 
-def _words(receipt: ports.Receipt, facts: dict[str, str]) -> tuple[str, ...]:
-    return facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code
-
-
 def _add(
     raw: sqlite3.Connection,
     now: datetime,
@@ -170,18 +179,8 @@ def _add(
     n: int,
     fingerprint: bytes,
 ) -> None:
-    values = {
-        "id": ids.new(now),
-        "state": str(receipt.state),
-        "code": receipt.code,
-        "detail": receipt.detail,
-        "raw": receipt.raw,
-        "now": rows.to_ms(now),
-        "attempt_id": attempt_id,
-        "n": n,
-        "fingerprint": fingerprint,
-    }
-    raw.execute(SQL["add_receipt"], facts | values)
+    kept = receipt_rows.kept(now, receipt, attempt_id=attempt_id, n=n, fingerprint=fingerprint)
+    many.change(raw, SQL["add_receipt"], [facts | kept])
 
 
 def _hearing(raw: sqlite3.Connection, attempt_id: str) -> _Hearing:

@@ -188,11 +188,11 @@ class SqliteOutbox:
         cost: message.Cost | None = None,
         receipt_due_at: datetime | None = None,
     ) -> str | None:
-        return await self._writer.submit(
-            lambda raw: work.begin(
-                raw, now=self._clock(), lease=lease, provider=provider, cost=cost, receipt_due_at=receipt_due_at
-            )
-        )
+        wanted = work.Beginning(lease=lease, provider=provider, cost=cost, receipt_due_at=receipt_due_at)
+        return await self._writer.join(self._begin, wanted)
+
+    def _begin(self, raw: sqlite3.Connection, several: Sequence[work.Beginning]) -> Sequence[str | None]:
+        return work.begin(raw, now=self._clock(), several=several)
 
     async def finish(
         self,
@@ -204,18 +204,18 @@ class SqliteOutbox:
         receipt_due_at: datetime | None = None,
         cost: message.Cost | None = None,
     ) -> message.Status | None:
-        return await self._writer.submit(
-            lambda raw: work.finish(
-                raw,
-                now=self._clock(),
-                lease=lease,
-                attempt_id=attempt_id,
-                outcome=outcome,
-                decision=decision,
-                receipt_due_at=receipt_due_at,
-                cost=cost,
-            )
+        ending = work.Ending(
+            lease=lease,
+            attempt_id=attempt_id,
+            outcome=outcome,
+            decision=decision,
+            receipt_due_at=receipt_due_at,
+            cost=cost,
         )
+        return await self._writer.join(self._finish, ending)
+
+    def _finish(self, raw: sqlite3.Connection, several: Sequence[work.Ending]) -> Sequence[message.Status | None]:
+        return work.finish(raw, now=self._clock(), several=several)
 
     async def settle(self, lease: ports.Lease, decision: ports.Decision) -> bool:
         return await self._writer.submit(
@@ -235,9 +235,12 @@ class SqliteOutbox:
         )
 
     async def _receive(self, provider: str, part: Sequence[ports.Receipt]) -> ports.Received:
-        return await self._writer.submit(
-            lambda raw: receipts.receive(raw, keys=self._keys, now=self._clock(), provider=provider, receipts=part)
+        return await self._writer.join(
+            self._take_receipts, receipts.Reported(provider=provider, receipts=part), weight=len(part)
         )
+
+    def _take_receipts(self, raw: sqlite3.Connection, several: Sequence[receipts.Reported]) -> Sequence[ports.Received]:
+        return receipts.receive(raw, keys=self._keys, now=self._clock(), several=several)
 
     async def awaited(self, provider: str, *, most: int, after: ports.Awaited | None = None) -> Sequence[ports.Awaited]:
         return await self._read(

@@ -158,26 +158,65 @@ SELECT started_at FROM attempts INDEXED BY attempts_provider
 WHERE provider = :provider AND started_at > :since AND started_at <= :now ORDER BY started_at DESC LIMIT :most;
 
 -- name: lease
-UPDATE messages SET lease_before = status, status = 'sending', lease_token = :token, lease_until = :until,
+WITH told (message_id, token, until) AS (VALUES (:message_id, :token, :until))
+UPDATE messages SET lease_before = status, status = 'sending', lease_token = told.token, lease_until = told.until,
     claims = claims + 1
-WHERE id = :message_id;
+FROM told WHERE id = told.message_id;
 
 -- name: next_lapse
 SELECT lease_until AS at FROM messages INDEXED BY messages_leased WHERE status = 'sending' ORDER BY lease_until LIMIT 1;
 
 -- name: holds
-SELECT 1 FROM messages WHERE id = :message_id AND status = 'sending' AND lease_token = :token AND lease_until > :now
-AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = :message_id AND ended_at IS NULL);
+WITH told (message_id, token, now) AS (VALUES (:message_id, :token, :now))
+SELECT m.id FROM told CROSS JOIN messages m ON m.id = told.message_id
+WHERE m.status = 'sending' AND m.lease_token = told.token AND m.lease_until > told.now
+    AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND ended_at IS NULL);
 
 -- name: add_attempt
+WITH told (attempt_id, message_id, provider, now, cost, currency)
+    AS (VALUES (:attempt_id, :message_id, :provider, :now, :cost, :currency))
 INSERT INTO attempts (id, message_id, n, provider, started_at, cost, currency)
-SELECT :attempt_id, :message_id, coalesce(max(n), 0) + 1, :provider, :now, :cost, :currency
-FROM attempts WHERE message_id = :message_id;
+SELECT attempt_id, message_id, (SELECT coalesce(max(n), 0) + 1 FROM attempts t WHERE t.message_id = told.message_id),
+    provider, now, cost, currency
+FROM told;
 
 -- name: attempted
 -- This is noted before the bytes leave: should nobody hear of the answer, the message stays with the provider, and a
 -- receipt is still expected.
-UPDATE messages SET claims = 0, provider = :provider, receipt_due_at = :receipt_due_at WHERE id = :message_id;
+WITH told (message_id, provider, receipt_due_at) AS (VALUES (:message_id, :provider, :receipt_due_at))
+UPDATE messages SET claims = 0, provider = told.provider, receipt_due_at = told.receipt_due_at
+FROM told WHERE id = told.message_id;
+
+-- name: plain
+-- Those of the attempts told of on which nobody has said anything before, the first ones of messages that are leased.
+WITH told (attempt_id, message_id, token) AS (VALUES (:attempt_id, :message_id, :token))
+SELECT t.id, t.provider FROM told CROSS JOIN attempts t ON t.id = told.attempt_id
+CROSS JOIN messages m ON m.id = told.message_id
+WHERE t.message_id = told.message_id AND t.outcome IS NULL AND t.ended_at IS NULL AND t.verdict IS NULL
+    AND t.judged IS NULL AND t.receipts = 0 AND m.status = 'sending' AND m.lease_token = told.token
+    AND m.lease_before = 'scheduled' AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND id <> t.id);
+
+-- name: laid
+-- Who gave an id of which receipts came before.
+WITH told (attempt_id, provider, provider_id) AS (VALUES (:attempt_id, :provider, :provider_id))
+SELECT told.attempt_id FROM told WHERE EXISTS (
+    SELECT 1 FROM receipts INDEXED BY receipts_unmatched
+    WHERE provider = told.provider AND provider_id = told.provider_id AND attempt_id IS NULL
+);
+
+-- name: close_plain
+WITH told (attempt_id, now, code, detail, cost, currency)
+    AS (VALUES (:attempt_id, :now, :code, :detail, :cost, :currency))
+UPDATE attempts SET ended_at = told.now, outcome = 'accepted', code = told.code, detail = told.detail,
+    cost = coalesce(told.cost, attempts.cost), currency = coalesce(told.currency, attempts.currency)
+FROM told WHERE id = told.attempt_id;
+
+-- name: accept_plain
+WITH told (message_id, receipt_due_at) AS (VALUES (:message_id, :receipt_due_at))
+UPDATE messages SET status = 'accepted', reason = NULL, claims = 0,
+    receipt_due_at = coalesce(told.receipt_due_at, messages.receipt_due_at),
+    lease_token = NULL, lease_until = NULL, lease_before = NULL
+FROM told WHERE id = told.message_id;
 
 -- name: decide
 UPDATE messages SET status = :status, reason = :reason, claims = 0,
@@ -229,6 +268,30 @@ SELECT message_id, outcome, verdict, receipts FROM attempts WHERE id = :attempt_
 
 -- name: segments
 SELECT provider_id, delivered FROM submissions WHERE attempt_id = :attempt_id ORDER BY segment;
+
+-- name: awaits
+-- The attempts that gave these ids, where nobody knows more of their messages than that they were accepted in one piece.
+WITH told (provider, provider_id) AS (VALUES (:provider, :provider_id))
+SELECT told.provider, told.provider_id, t.id AS attempt_id, t.message_id FROM told CROSS JOIN attempts t ON t.id = (
+    SELECT attempt_id FROM submissions INDEXED BY submissions_provider
+    WHERE provider = told.provider AND provider_id = told.provider_id ORDER BY attempt_id DESC LIMIT 1
+) CROSS JOIN messages m ON m.id = t.message_id
+WHERE t.outcome = 'accepted' AND t.verdict IS NULL AND t.judged IS NULL AND t.receipts = 0 AND t.provider = told.provider
+    AND m.status = 'accepted' AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND id <> t.id)
+    AND (SELECT count(*) FROM submissions WHERE attempt_id = t.id) = 1;
+
+-- name: heard
+WITH told (attempt_id, verdict) AS (VALUES (:attempt_id, :verdict))
+UPDATE attempts SET verdict = told.verdict, receipts = receipts + 1 FROM told WHERE id = told.attempt_id;
+
+-- name: settle_heard
+WITH told (message_id, status, reason) AS (VALUES (:message_id, :status, :reason))
+UPDATE messages SET status = told.status, reason = told.reason, claims = 0, receipt_due_at = NULL
+FROM told WHERE id = told.message_id;
+
+-- name: these
+WITH told (message_id) AS (VALUES (:message_id))
+SELECT {columns} FROM told CROSS JOIN messages m ON m.id = told.message_id JOIN activations a ON a.id = m.activation_id;
 
 -- name: add_receipt
 INSERT INTO receipts (

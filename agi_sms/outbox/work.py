@@ -4,11 +4,12 @@ import json
 import secrets
 import sqlite3
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from agi_sms import ids, message, ports
-from agi_sms.outbox import queries, receipts, rows
+from agi_sms.outbox import many, queries, receipts, rows
 
 SQL = queries.load("sqlite")
 MOST_CLAIMS = 10  # in a row without an attempt or a decision; after that the message is held
@@ -29,25 +30,31 @@ def tidy(raw: sqlite3.Connection, now: datetime) -> bool:
     return CHUNK in (len(lapsed), expired, forgotten, unclaimed)
 
 
-def take(raw: sqlite3.Connection, row: sqlite3.Row, now: datetime, run: str, length: timedelta) -> ports.Lease | None:
-    """Lease one message, or hold it where it was claimed too often."""
-    before = message.Status(row["status"])
-    if row["claims"] >= MOST_CLAIMS:
-        _set_status(raw, row["id"], message.Status.HELD, message.Reason.POISON)
-        return None
-    token, until = run + secrets.token_hex(8), now + length
-    raw.execute(SQL["lease"], {"message_id": row["id"], "token": token, "until": rows.to_ms(until)})
-    leased = rows.to_message(row, status=message.Status.SENDING, claims=row["claims"] + 1)
-    return ports.Lease(
-        message=leased,
-        token=token,
-        until=until,
-        status_before=before,
-        last_provider=row["last_provider"] or "",
-        last_ended=rows.maybe_at(row["last_ended"]),
-        refusals=row["refusals"],
-        again=bool(row["again"]),
-    )
+def take(
+    raw: sqlite3.Connection, due: Sequence[sqlite3.Row], now: datetime, run: str, length: timedelta
+) -> list[ports.Lease]:
+    """Lease messages, but hold those that were claimed too often."""
+    until = now + length
+    leases = []
+    for row in due:
+        if row["claims"] >= MOST_CLAIMS:
+            _set_status(raw, row["id"], message.Status.HELD, message.Reason.POISON)
+            continue
+        leases.append(
+            ports.Lease(
+                message=rows.to_message(row, status=message.Status.SENDING, claims=row["claims"] + 1),
+                token=run + secrets.token_hex(8),
+                until=until,
+                status_before=message.Status(row["status"]),
+                last_provider=row["last_provider"] or "",
+                last_ended=rows.maybe_at(row["last_ended"]),
+                refusals=row["refusals"],
+                again=bool(row["again"]),
+            )
+        )
+    told = [{"message_id": one.message.id, "token": one.token, "until": rows.to_ms(until)} for one in leases]
+    many.change(raw, SQL["lease"], told)
+    return leases
 
 
 def recover(raw: sqlite3.Connection, *, now: datetime, run: str) -> ports.Recovery:
@@ -105,49 +112,125 @@ def _set_status(
     )
 
 
-def begin(
-    raw: sqlite3.Connection,
-    *,
-    now: datetime,
-    lease: ports.Lease,
-    provider: str,
-    cost: message.Cost | None = None,
-    receipt_due_at: datetime | None = None,
-) -> str | None:
-    """Open an attempt; None where the lease is lost, has run out, or has an attempt under way already."""
-    facts = {
-        "message_id": lease.message.id,
-        "token": lease.token,
-        "now": rows.to_ms(now),
-        "provider": provider,
-    }
-    if raw.execute(SQL["holds"], facts).fetchone() is None:
-        return None
-    attempt_id = ids.new(now)
-    raw.execute(SQL["add_attempt"], facts | _money(cost) | {"attempt_id": attempt_id})
-    raw.execute(SQL["attempted"], facts | {"receipt_due_at": rows.maybe_ms(receipt_due_at)})
-    return attempt_id
+@dataclass(frozen=True, kw_only=True)
+class Beginning:
+    """An attempt that is to be opened."""
+
+    lease: ports.Lease
+    provider: str
+    cost: message.Cost | None = None
+    receipt_due_at: datetime | None = None
+
+
+def begin(raw: sqlite3.Connection, *, now: datetime, several: Sequence[Beginning]) -> list[str | None]:
+    """Open attempts; None where the lease is lost, has run out, or has an attempt under way already."""
+    ms = rows.to_ms(now)
+    held = [{"message_id": one.lease.message.id, "token": one.lease.token, "now": ms} for one in several]
+    free = {row["id"] for row in many.find(raw, SQL["holds"], held)}
+    opened: list[str | None] = []
+    facts = []
+    for one in several:
+        message_id = one.lease.message.id
+        if message_id not in free:
+            opened.append(None)
+            continue
+        free.remove(message_id)
+        opened.append(ids.new(now))
+        due_at = rows.maybe_ms(one.receipt_due_at)
+        facts.append(
+            {"attempt_id": opened[-1], "message_id": message_id, "provider": one.provider, "now": ms}
+            | {"receipt_due_at": due_at}
+            | _money(one.cost)
+        )
+    many.change(raw, SQL["add_attempt"], facts)
+    many.change(raw, SQL["attempted"], facts)
+    return opened
 
 
 def _money(cost: message.Cost | None) -> dict[str, Any]:
     return {"cost": None if cost is None else cost.micros, "currency": None if cost is None else cost.currency}
 
 
-def finish(
-    raw: sqlite3.Connection,
-    *,
-    now: datetime,
-    lease: ports.Lease,
-    attempt_id: str,
-    outcome: message.Outcome,
-    decision: ports.Decision,
-    receipt_due_at: datetime | None = None,
-    cost: message.Cost | None = None,
-) -> message.Status | None:
-    """Close the attempt and the lease together, or end the doubt about an attempt that was closed in doubt.
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """What came of an attempt, and what its message is to become."""
 
-    What the message is now; None, and no change, where the attempt has another end, or the lease is not ours any more.
+    lease: ports.Lease
+    attempt_id: str
+    outcome: message.Outcome
+    decision: ports.Decision
+    receipt_due_at: datetime | None = None
+    cost: message.Cost | None = None
+
+    @property
+    def accepted(self) -> bool:
+        """Nothing but that."""
+        return isinstance(self.outcome, message.Accepted) and self.decision == _ACCEPTED
+
+    @property
+    def names(self) -> list[str]:
+        """The provider's names for the segments."""
+        if not isinstance(self.outcome, message.Accepted | message.Uncertain):
+            return []
+        return [rows.storable(name) for name in self.outcome.ids if name]
+
+
+_ACCEPTED = ports.Decision(status=message.Status.ACCEPTED)
+
+
+def finish(raw: sqlite3.Connection, *, now: datetime, several: Sequence[Ending]) -> list[message.Status | None]:
+    """Close attempts and their leases together, or end the doubt about attempts that were closed in doubt.
+
+    What each message is now; None, and no change, where the attempt has another end, or the lease is not ours any more.
     """
+    plain = _plain(raw, several)
+    facts = [
+        {"attempt_id": one.attempt_id, "message_id": one.lease.message.id, "now": rows.to_ms(now)}
+        | {"code": rows.storable(one.outcome.code), "detail": rows.storable(one.outcome.detail)}
+        | {"receipt_due_at": rows.maybe_ms(one.receipt_due_at)}
+        | _money(one.cost)
+        for one, provider in plain.values()
+    ]
+    many.change(raw, SQL["close_plain"], facts)
+    many.change(raw, SQL["accept_plain"], facts)
+    many.change(raw, SQL["add_submission"], [name for one, by in plain.values() for name in _submissions(one, by)])
+    return [
+        message.Status.ACCEPTED if plain.get(one.attempt_id, (None,))[0] is one else _finish(raw, now, one)
+        for one in several
+    ]
+
+
+def _plain(raw: sqlite3.Connection, several: Sequence[Ending]) -> dict[str, tuple[Ending, str]]:
+    """The first attempts of their messages, accepted, of which no receipt has told anything, and their providers.
+
+    That is nearly all of them, and nothing has to be weighed.
+    """
+    first: dict[str, Ending] = {}
+    for one in several:
+        if one.accepted:
+            first.setdefault(one.attempt_id, one)
+    told = [
+        {"attempt_id": one.attempt_id, "message_id": one.lease.message.id, "token": one.lease.token}
+        for one in first.values()
+    ]
+    found = {row["id"]: (first[row["id"]], row["provider"]) for row in many.find(raw, SQL["plain"], told)}
+    names = [name for one, provider in found.values() for name in _submissions(one, provider)]
+    for row in many.find(raw, SQL["laid"], names):
+        found.pop(row["attempt_id"], None)
+    return found
+
+
+def _submissions(ending: Ending, provider: str) -> list[dict[str, Any]]:
+    return [
+        {"attempt_id": ending.attempt_id, "segment": segment, "provider": provider, "provider_id": name}
+        for segment, name in enumerate(ending.names, start=1)
+    ]
+
+
+def _finish(raw: sqlite3.Connection, now: datetime, ending: Ending) -> message.Status | None:
+    """One of which more is known."""
+    lease, attempt_id, outcome, decision = ending.lease, ending.attempt_id, ending.outcome, ending.decision
+    receipt_due_at = ending.receipt_due_at
     facts: dict[str, Any] = {"message_id": lease.message.id, "attempt_id": attempt_id}
     attempt = raw.execute(SQL["attempt"], facts).fetchone()
     if attempt is None or attempt["message_id"] != lease.message.id:
@@ -157,9 +240,9 @@ def finish(
         return None
     told = {"code": rows.storable(outcome.code), "detail": rows.storable(outcome.detail)}
     ended = {"now": rows.to_ms(now), "outcome": message.OUTCOMES[type(outcome)]}
-    raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts | told | ended | _money(cost))
+    raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts | told | ended | _money(ending.cost))
     if isinstance(outcome, message.Accepted | message.Uncertain):
-        _name(raw, now, attempt_id, attempt["provider"], outcome.ids)
+        _name(raw, now, ending, attempt["provider"])
     receipts.weigh(raw, attempt_id, answered=not late)  # some come before the answer
     settled = receipts.settle(raw, lease.message.id)
     if late and settled is not None:
@@ -169,13 +252,11 @@ def finish(
     return message.Status(raw.execute(SQL["status"], facts).fetchone()["status"])
 
 
-def _name(raw: sqlite3.Connection, now: datetime, attempt_id: str, provider: str, ids: Sequence[str]) -> None:
+def _name(raw: sqlite3.Connection, now: datetime, ending: Ending, provider: str) -> None:
     """Keep the provider's names for segments, and take the receipts that came before."""
-    names = [rows.storable(name) for name in ids if name]
-    for segment, name in enumerate(names, start=1):
-        submission = {"attempt_id": attempt_id, "segment": segment, "provider": provider, "provider_id": name}
-        raw.execute(SQL["add_submission"], submission)
-    receipts.match(raw, now=now, attempt_id=attempt_id, provider=provider, provider_ids=set(names))
+    many.change(raw, SQL["add_submission"], _submissions(ending, provider))
+    names = set(ending.names)
+    receipts.match(raw, now=now, attempt_id=ending.attempt_id, provider=provider, provider_ids=names)
 
 
 def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decision: ports.Decision) -> bool:

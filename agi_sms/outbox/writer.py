@@ -38,6 +38,7 @@ class Job:
     answer: "asyncio.Future[Any]"
     urgent: bool
     deadline: float  # of the monotonic clock; after it, a busy database is an error
+    weight: int = 1  # as many as that are in the item
 
     @property
     def unwanted(self) -> bool:
@@ -87,7 +88,7 @@ class Writer:
         return self.join(_one, work, urgent=urgent, lazy=lazy)
 
     def join(
-        self, together: Together[I, T], item: I, *, urgent: bool = False, lazy: bool = False
+        self, together: Together[I, T], item: I, *, urgent: bool = False, lazy: bool = False, weight: int = 1
     ) -> "asyncio.Future[T]":
         """The same, of work that is done for many items at once: the future of this item's result.
 
@@ -99,7 +100,7 @@ class Writer:
         answer: asyncio.Future[T] = loop.create_future()
         deadline = time.monotonic() + self._patience
         (self._urgent if urgent else self._others).append(
-            Job(together=together, item=item, answer=answer, urgent=urgent, deadline=deadline)
+            Job(together=together, item=item, answer=answer, urgent=urgent, deadline=deadline, weight=weight)
         )
         if not lazy:
             self._wake.set()
@@ -190,11 +191,15 @@ class Writer:
 def _next(waiting: deque[Job], most: int) -> list[Job]:
     """The first that waits, and with it others that are done at once with it, up to so many."""
     first = waiting.popleft()
-    found, passed = [first], deque[Job]()
+    found, passed, left = [first], deque[Job](), most - first.weight
     if first.together is not _one:
-        while waiting and len(found) < most and len(passed) < MOST_PASSED:
+        while waiting and left > 0 and len(passed) < MOST_PASSED:
             job = waiting.popleft()
-            (found if job.together == first.together else passed).append(job)
+            if job.together == first.together and job.weight <= left:
+                found.append(job)
+                left -= job.weight
+            else:
+                passed.append(job)
         waiting.extendleft(reversed(passed))
     return found
 

@@ -58,7 +58,7 @@ async def test_what_did_not_change_stays(load: Load) -> None:
     new = parts.Parts.make(load(max_age="1h"), old)
     assert old.without(new) == []
     assert all(edge is old.edges[number] for number, edge in enumerate(new.edges))
-    assert list(new.asking().sources) == ["shop", "bank"]
+    assert list(new.asking.sources) == ["shop", "bank"]
 
 
 async def test_what_changed_or_went_is_replaced(load: Load) -> None:
@@ -69,7 +69,7 @@ async def test_what_changed_or_went_is_replaced(load: Load) -> None:
     assert new.sources.edges["bank"] is old.sources.edges["bank"]
     without = parts.Parts.make(load(**node("shop", {"text": "Hello"})), new)
     assert new.without(without) == [new.sources.edges["shop"]]
-    assert list(without.asking().sources) == ["bank"]
+    assert list(without.asking.sources) == ["bank"]
 
 
 async def test_a_text_around_the_answer_makes_another_source(load: Load) -> None:
@@ -79,7 +79,7 @@ async def test_a_text_around_the_answer_makes_another_source(load: Load) -> None
 
 
 async def test_how_hosts_are_spared_is_as_the_settings_say(load: Load) -> None:
-    terms = parts.Parts.make(load(content={"concurrency": 7, "break_after": 2, "break_for": "9s"})).asking()
+    terms = parts.Parts.make(load(content={"concurrency": 7, "break_after": 2, "break_for": "9s"})).asking
     assert (terms.concurrency, terms.break_after, terms.break_for.total_seconds()) == (7, 2, 9.0)
 
 
