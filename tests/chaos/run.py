@@ -4,8 +4,6 @@ import contextlib
 import json
 import pathlib
 import sqlite3
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,9 +12,8 @@ from typing import Any
 from rig import ports
 from rig.asterisk import Asterisk
 from tests.acceptance import gateway as gateways
-from tests.chaos import calls, disasters, keeper, link, lists, plan, verdict, windows
+from tests.chaos import calls, disasters, keeper, link, lists, plan, stand_in, verdict, windows
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 SETTLE = 180.0  # seconds that all messages get to come to their end, once nothing goes wrong any more
 SETTLED_EVERY = 0.5
 TELL_EVERY = 10  # looks
@@ -51,7 +48,7 @@ def once(directory: pathlib.Path, todo: plan.Plan, *, allowance_ms: float, tell:
         ari = stack.enter_context(link.Link(asterisk.http_port))
         ami = stack.enter_context(link.Link(asterisk.ami_port))
         provider_log = directory / "provider.jsonl"
-        provider = stack.enter_context(_provider(provider_log, todo.seed))
+        provider = stack.enter_context(stand_in.running(provider_log, todo.seed))
         gateway = _gateway(directory / "gateway", asterisk, disk, ari, ami, agi, provider)
         kept = stack.enter_context(keeper.Keeper(gateway))
         gateways.wait_for("the gateway serves calls", lambda: '"door":"ari"' in gateway.said())
@@ -86,19 +83,6 @@ _CDR = (
     "[general]\nenable = yes\nunanswered = yes\nendbeforehexten = yes\n"
     "[csv]\nusegmtime = yes\nloguniqueid = yes\nloguserfield = yes\n"
 )
-
-
-@contextlib.contextmanager
-def _provider(log: pathlib.Path, seed: int) -> Iterator[str]:
-    """The stand-in's address."""
-    command = [sys.executable, "-m", "tests.chaos.stand_in", str(log), str(seed)]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _gateway(

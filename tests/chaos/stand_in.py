@@ -7,14 +7,19 @@ POST /fail and /work switch whether it fails. A line of the log is one request: 
 """
 
 import asyncio
+import contextlib
 import json
 import os
+import pathlib
 import random
+import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 from aiohttp import web
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 FATES = (
     "accept", "accept", "accept", "accept", "429", "429 late", "500", "500 after taking", "garbage",
     "garbage after taking", "reset", "reset after taking", "silence after taking", "pause after taking",
@@ -23,6 +28,19 @@ TAKEN = frozenset(fate for fate in FATES if fate == "accept" or fate.endswith("a
 PAUSE = 30.0  # seconds
 LATE = 0.5  # seconds
 FOREVER = 600.0  # seconds; whoever asked has gone long before
+
+
+@contextlib.contextmanager
+def running(log: pathlib.Path, seed: int = 0) -> Iterator[str]:
+    """Its address; it takes everything until it is switched to fail."""
+    command = [sys.executable, "-m", "tests.chaos.stand_in", str(log), str(seed)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{int(process.stdout.readline())}"
+    finally:
+        process.kill()
+        process.communicate()
 
 
 class Company:

@@ -5,7 +5,6 @@ import contextlib
 import csv
 import io
 import json
-import logging
 import os
 import re
 import signal
@@ -13,13 +12,12 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from agi_sms import cli, cli_shared, clock, message, ports
@@ -87,14 +85,8 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    """`run` sets up the whole process's logging, which is taken back here."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield Shell(tmp_path)
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
+def shell(tmp_path: Path, own_logging: None) -> Shell:
+    return Shell(tmp_path)
 
 
 # --- help, completion -------------------------------------------------------------------------------------------

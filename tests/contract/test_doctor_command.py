@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import logging
 import os
 import re
 import shutil
@@ -10,13 +9,11 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from agi_sms import cli, clock, config, doctor, doctor_ask
@@ -25,6 +22,8 @@ from agi_sms.asterisk import survey_ami
 from agi_sms.outbox import health, sqlite
 from tests.contract import peer, test_reach
 from tests.unit import wellness
+
+pytestmark = pytest.mark.usefixtures("own_logging")
 
 RIGHT, WARNINGS, ERRORS = 0, 1, 2
 HOLDER = """
@@ -57,17 +56,6 @@ async def main():
 asyncio.run(main())
 print("ended")
 """
-
-
-@pytest.fixture(autouse=True)
-def own_logging() -> Iterator[None]:
-    """The command sets up the whole process's logging, which is taken back here."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 def closed_port() -> int:

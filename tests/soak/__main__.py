@@ -8,7 +8,6 @@ import pathlib
 import platform
 import random
 import sqlite3
-import subprocess
 import sys
 import tempfile
 import time
@@ -24,10 +23,9 @@ import agi_sms
 from rig import ports
 from rig.asterisk import Asterisk
 from tests.acceptance import gateway as gateways
-from tests.chaos import calls, plan
+from tests.chaos import calls, plan, stand_in
 from tests.soak import flat
 
-ROOT = pathlib.Path(__file__).resolve().parents[2]
 RESULTS = pathlib.Path(__file__).parent / "results"
 EVERY = 10.0  # seconds between samples
 PORTION = 60.0  # seconds of calls that one sipp places
@@ -91,8 +89,8 @@ def soak(
         asterisk = stack.enter_context(Asterisk(directory / "asterisk", verbose=0))
         (agi,) = ports.free(1)
         asterisk.load_dialplan(_dialplan(agi))
-        provider = stack.enter_context(_provider(directory / "provider.jsonl"))
-        gateway = _gateway(directory / "gateway", asterisk, agi, provider)
+        provider = stack.enter_context(stand_in.running(directory / "provider.jsonl"))
+        gateway = _gateway(directory / "gateway", asterisk, agi, f"{provider}/idempotent")
         gateway.start()
         stack.callback(gateway.stop)
         samples: list[flat.Sample] = []
@@ -132,19 +130,6 @@ def _ways() -> Iterator[tuple[int, str]]:
 def _numbers(count: int) -> tuple[str, ...]:
     ways = random.choices([number for number, _ in _ways()], plan.WAY_SHARES, k=count)
     return tuple(f"{way}{number % 100:02}" for number, way in enumerate(ways))
-
-
-@contextlib.contextmanager
-def _provider(log: pathlib.Path) -> Iterator[str]:
-    """The address of one that takes everything."""
-    command = [sys.executable, "-m", "tests.chaos.stand_in", str(log), "0"]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert process.stdout is not None
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}/idempotent"
-    finally:
-        process.kill()
-        process.communicate()
 
 
 def _gateway(directory: pathlib.Path, asterisk: Asterisk, agi: int, provider: str) -> gateways.Gateway:

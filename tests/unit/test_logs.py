@@ -50,14 +50,9 @@ class Log:
 
 
 @pytest.fixture(autouse=True)
-def _put_back() -> Iterator[None]:
-    root = logging.getLogger()
-    level, handlers = root.level, list(root.handlers)
+def _put_back(own_logging: None) -> Iterator[None]:
     with structlog.contextvars.bound_contextvars():
         yield
-    structlog.reset_defaults()
-    root.setLevel(level)
-    root.handlers[:] = handlers
 
 
 # --- form -----------------------------------------------------------------------------------------------------

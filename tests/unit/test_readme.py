@@ -2,7 +2,6 @@
 
 import contextlib
 import hmac
-import logging
 import re
 import socket
 import subprocess
@@ -18,7 +17,6 @@ import click
 import prometheus_client
 import pydantic
 import pytest
-import structlog
 from click.testing import CliRunner
 from ruamel.yaml import YAML
 
@@ -108,17 +106,6 @@ def shop(folder: Path) -> Iterator[int]:
     finally:
         server.terminate()
         server.wait()
-
-
-@pytest.fixture
-def own_logging() -> Iterator[None]:
-    """Commands that ask over the network set up the whole process's logging, which is taken back here."""
-    root = logging.getLogger()
-    handlers, level = list(root.handlers), root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-    structlog.reset_defaults()
 
 
 @pytest.mark.usefixtures("own_logging")
