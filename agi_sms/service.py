@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import random
 import signal
@@ -362,6 +363,9 @@ class Service:
         loaded = self._parts.config
         for name in loaded.nodes:
             trigger.planned(loaded, trigger.sample(loaded, name))
+        # What there is now stays: to look through all of it for garbage again and again would hold calls up.
+        gc.collect()
+        gc.freeze()
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         listen = self._parts.config.settings.metrics

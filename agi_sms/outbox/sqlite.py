@@ -212,7 +212,7 @@ class SqliteOutbox:
             receipt_due_at=receipt_due_at,
             cost=cost,
         )
-        return await self._writer.join(self._finish, ending)
+        return await self._writer.join(self._finish, ending, result=True)
 
     def _finish(self, raw: sqlite3.Connection, several: Sequence[work.Ending]) -> Sequence[message.Status | None]:
         return work.finish(raw, now=self._clock(), several=several)

@@ -73,6 +73,7 @@ class Writer:
         self._presence = presence.Presence(path)
         self._patience = patience.total_seconds()
         self._urgent: deque[Job] = deque()
+        self._results: deque[Job] = deque()
         self._others: deque[Job] = deque()
         self._wake = asyncio.Event()
         self._timer: asyncio.TimerHandle | None = None
@@ -88,18 +89,26 @@ class Writer:
         return self.join(_one, work, urgent=urgent, lazy=lazy)
 
     def join(
-        self, together: Together[I, T], item: I, *, urgent: bool = False, lazy: bool = False, weight: int = 1
+        self,
+        together: Together[I, T],
+        item: I,
+        *,
+        urgent: bool = False,
+        result: bool = False,
+        lazy: bool = False,
+        weight: int = 1,
     ) -> "asyncio.Future[T]":
         """The same, of work that is done for many items at once: the future of this item's result.
 
-        Where it fails for several, it is tried for each alone, so that each has its own fate.
+        Where it fails for several, it is tried for each alone, so that each has its own fate. A `result` is written
+        before other work that waits: receipts that came close behind it then find what they are about.
         """
         if self._closing:
             raise errors.OutboxError("the outbox is closed")
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[T] = loop.create_future()
         deadline = time.monotonic() + self._patience
-        (self._urgent if urgent else self._others).append(
+        (self._urgent if urgent else self._results if result else self._others).append(
             Job(together=together, item=item, answer=answer, urgent=urgent, deadline=deadline, weight=weight)
         )
         if not lazy:
@@ -121,15 +130,16 @@ class Writer:
             if self._timer is not None:
                 self._timer.cancel()
                 self._timer = None
-            while self._urgent or self._others:
+            while self._urgent or self._results or self._others:
                 await self._turn()
             if self._closing:
                 return
 
     async def _turn(self) -> None:
         urgent = [self._urgent.popleft() for _ in range(min(len(self._urgent), MOST_URGENT))]
-        others = deque(job for job in self._others if not job.unwanted)
-        self._others = deque()
+        others = deque(job for job in (*self._results, *self._others) if not job.unwanted)
+        self._results.clear()
+        self._others.clear()
         try:
             done = await self._session.run(partial(self._execute, urgent, others))
         except Exception as error:

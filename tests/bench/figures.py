@@ -19,7 +19,7 @@ class Section:
 SECTIONS = {
     "hold": Section(
         title="Calls in the node, by Asterisk's clock",
-        floor="an aioari application that sets one variable and lets the call go on",
+        floor="an aioari application in our place, behind the same subroutine: sets a variable, lets the call go on",
         bare="one that only lets it go on",
     ),
     "http": Section(

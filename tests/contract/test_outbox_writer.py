@@ -4,8 +4,9 @@ import asyncio
 import os
 import shutil
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -82,6 +83,60 @@ async def test_one_lost_transaction_is_tried_job_by_job(path: Path) -> None:
         await bad
     assert all(one.new for one in await asyncio.gather(*good))
     assert await statuses(outbox) == ["scheduled"] * 5
+    await outbox.close()
+
+
+Seen = list[tuple[str, ...]]
+
+
+def noting(seen: Seen, word: str) -> writer.Together[str, str]:
+    """Work for many at once that notes for whom, and refuses `bad`."""
+
+    def together(raw: sqlite3.Connection, items: Sequence[str]) -> list[str]:
+        seen.append((word, *items))
+        if "bad" in items:
+            raise errors.OutboxError(f"{len(items)} items")
+        return [item.upper() for item in items]
+
+    return together
+
+
+async def test_what_waits_of_one_kind_is_done_at_once_and_results_come_first(path: Path) -> None:
+    outbox = await opened(path)
+    seen: Seen = []
+    receipt, result = noting(seen, "receipt"), noting(seen, "result")
+    answers: list[asyncio.Future[Any]] = [
+        outbox._writer.join(receipt, "a"),
+        outbox._writer.submit(lambda raw: seen.append(("alone",))),
+        outbox._writer.join(result, "b", result=True),
+        outbox._writer.join(receipt, "c"),
+        outbox._writer.join(result, "d", result=True),
+    ]
+    assert await asyncio.gather(*answers) == ["A", None, "B", "C", "D"]
+    assert seen == [("result", "b", "d"), ("receipt", "a", "c"), ("alone",)]
+    await outbox.close()
+
+
+async def test_where_one_of_many_fails_each_has_its_own_fate(path: Path) -> None:
+    outbox = await opened(path)
+    seen: Seen = []
+    work = noting(seen, "work")
+    good, bad, other = (outbox._writer.join(work, item) for item in ("good", "bad", "other"))
+    assert (await good, await other) == ("GOOD", "OTHER")
+    with pytest.raises(errors.OutboxError, match="1 items"):
+        await bad
+    assert seen == [("work", "good", "bad", "other"), ("work", "good"), ("work", "bad"), ("work", "other")]
+    await outbox.close()
+
+
+async def test_no_more_is_done_at_once_than_admissions_can_wait_for(path: Path) -> None:
+    """What an item holds counts."""
+    outbox = await opened(path)
+    seen: Seen = []
+    work = noting(seen, "work")
+    answers = [outbox._writer.join(work, str(n), weight=writer.MOST_TOGETHER // 2) for n in range(5)]
+    await asyncio.gather(*answers)
+    assert seen == [("work", "0", "1"), ("work", "2", "3"), ("work", "4")]
     await outbox.close()
 
 
