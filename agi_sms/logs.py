@@ -137,7 +137,7 @@ _NUMBER_KEY = re.compile(
     "|to|from|from_|diverted_from|exten|extension|dnid|ani|cli"
 )
 _ID_KEYS = frozenset(
-    {"call_id", "visit", "visit_id", "message", "message_id", "activation", "activation_id", "channel_id", "linkedid"}
+    {"call_id", "visit", "visit_id", "message_id", "activation", "activation_id", "channel_id", "linkedid"}
     | {"uniqueid", "node", "pbx", "id", "ref"}
 )
 

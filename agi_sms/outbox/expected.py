@@ -1,6 +1,7 @@
 """Receipts that are the first and last word on a message of which nobody knows more than that it was accepted.
 
-Nearly all are. Nothing has to be weighed for them, so they are kept together by a few statements.
+Nearly all are. Nothing has to be weighed for them, so they are kept together by a few statements. Two about one message
+are weighed: the first of them counts.
 """
 
 import sqlite3
@@ -16,12 +17,12 @@ from agi_sms.outbox import many, queries, receipt_rows, rows
 
 SQL = queries.load("sqlite")
 Name = tuple[str, str]  # a provider, and an id of its
-Reported = Sequence[tuple[str, Sequence[ports.Receipt]]]  # by whom, and what
+By = tuple[str, Sequence[ports.Receipt]]  # who reports, and what
 
 
 @dataclass(frozen=True, kw_only=True)
 class Expected:
-    """The first and last word on a message of which nobody knows more than that it was accepted in one piece."""
+    """A receipt that needs no weighing, and whose it is."""
 
     provider: str
     receipt: ports.Receipt
@@ -29,8 +30,8 @@ class Expected:
     message_id: str
 
 
-def find(raw: sqlite3.Connection, several: Reported) -> dict[Name, Expected]:
-    """Nearly all receipts are such, and nothing has to be weighed. Only one of each message at once."""
+def find(raw: sqlite3.Connection, several: Sequence[By]) -> dict[Name, Expected]:
+    """Those that need no weighing, by provider and id."""
     told: dict[Name, ports.Receipt] = {}
     times: Counter[Name] = Counter()
     refs: Counter[str] = Counter()

@@ -21,7 +21,6 @@ MOST_KEPT = 200  # receipts of one attempt; half of them may say that it is stil
 MOST_OF_ID = 100  # that are nobody's and name the same id
 MOST_UNMATCHED = 20_000  # that are nobody's, of each provider; of more the oldest go
 UNMATCHED_FOR = timedelta(days=7)
-_FINAL = (Status.DELIVERED, Status.FAILED)
 _FEWEST_MATCHED = 4  # of each id, however many ids an answer gives
 
 
@@ -134,7 +133,7 @@ def _lay_by(
     ends = raw.execute(SQL["laid_by"], facts).fetchone()
     last = ends["last"] or 0
     if ends["last"] is not None and last - ends["first"] + 1 >= MOST_OF_ID:
-        if receipt.state not in _FINAL:
+        if receipt.state not in receipt_rows.FINAL:
             return False
         raw.execute(SQL["drop_oldest"], facts)
         _count(raw, facts["provider"], -1)
@@ -162,7 +161,7 @@ def _keep(
         hearing.hear(receipt)  # where segments share an id, it is of another one
         return False
     hearing.new += 1
-    changed, final = hearing.hear(receipt), receipt.state in _FINAL
+    changed, final = hearing.hear(receipt), receipt.state in receipt_rows.FINAL
     if hearing.told + hearing.new > MOST_KEPT // (1 if final else 2) and not (changed and final):
         return False
     _add(raw, now, receipt, facts, attempt_id=whose, n=0, fingerprint=fingerprint)
@@ -255,7 +254,7 @@ def weigh(raw: sqlite3.Connection, attempt_id: str, *, answered: bool = False) -
         return
     hearing = _hearing(raw, attempt_id)
     verdict, heard = hearing.heard.verdict, hearing.heard
-    if verdict in _FINAL and not answered:
+    if verdict in receipt_rows.FINAL and not answered:
         return
     names = [row["provider_id"] for row in raw.execute(SQL["segments"], facts)]
     heard = replace(heard, missing=Counter(names), verdict=verdict if heard.refused and not answered else None)

@@ -168,7 +168,7 @@ SELECT lease_until AS at FROM messages INDEXED BY messages_leased WHERE status =
 
 -- name: holds
 WITH told (message_id, token, now) AS (VALUES (:message_id, :token, :now))
-SELECT m.id FROM told CROSS JOIN messages m ON m.id = told.message_id
+SELECT m.id, told.token FROM told CROSS JOIN messages m ON m.id = told.message_id
 WHERE m.status = 'sending' AND m.lease_token = told.token AND m.lease_until > told.now
     AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND ended_at IS NULL);
 

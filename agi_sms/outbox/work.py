@@ -126,15 +126,15 @@ def begin(raw: sqlite3.Connection, *, now: datetime, several: Sequence[Beginning
     """Open attempts; None where the lease is lost, has run out, or has an attempt under way already."""
     ms = rows.to_ms(now)
     held = [{"message_id": one.lease.message.id, "token": one.lease.token, "now": ms} for one in several]
-    free = {row["id"] for row in many.find(raw, SQL["holds"], held)}
+    free = {(row["id"], row["token"]) for row in many.find(raw, SQL["holds"], held)}
     opened: list[str | None] = []
     facts = []
     for one in several:
-        message_id = one.lease.message.id
-        if message_id not in free:
+        message_id, lease = one.lease.message.id, (one.lease.message.id, one.lease.token)
+        if lease not in free:
             opened.append(None)
             continue
-        free.remove(message_id)
+        free.remove(lease)
         opened.append(ids.new(now))
         due_at = rows.maybe_ms(one.receipt_due_at)
         facts.append(

@@ -14,10 +14,10 @@ from typing import Any, TypeVar
 from agi_sms import errors
 from agi_sms.outbox import database, presence, queries
 
-I = TypeVar("I")  # noqa: E741 - an item
+Item = TypeVar("Item")
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
-Together = Callable[[sqlite3.Connection, Sequence[I]], Sequence[T]]  # a result for each item
+Together = Callable[[sqlite3.Connection, Sequence[Item]], Sequence[T]]  # a result for each item
 
 MOST_URGENT = 200  # admissions in one transaction: their commit is not put off for ever
 MOST_TOGETHER = 64  # other work of one kind that is done at once
@@ -31,7 +31,7 @@ LAZY = 1.0  # seconds that lazy work waits for a transaction to join
 
 @dataclass(eq=False, kw_only=True)
 class Job:
-    """One piece of work on an item, and who waits for it. What jobs have the same `together` is done at once."""
+    """One piece of work on an item, and who waits for it. Jobs with the same `together` are done at once."""
 
     together: Together[Any, Any]
     item: Any
@@ -90,15 +90,15 @@ class Writer:
 
     def join(
         self,
-        together: Together[I, T],
-        item: I,
+        together: Together[Item, T],
+        item: Item,
         *,
         urgent: bool = False,
         result: bool = False,
         lazy: bool = False,
         weight: int = 1,
     ) -> "asyncio.Future[T]":
-        """The same, of work that is done for many items at once: the future of this item's result.
+        """The future of this item's result, of work that is done for many items at once; as `submit` otherwise.
 
         Where it fails for several, it is tried for each alone, so that each has its own fate. A `result` is written
         before other work that waits: receipts that came close behind it then find what they are about.
@@ -168,7 +168,8 @@ class Writer:
                 raise
         # Something took the whole transaction with it (the disk is full, the file fails): one by one, so that
         # each job has its own fate.
-        tried = [*urgent, *waiting[: len(waiting) - len(others)]]
+        left = set(others)
+        tried = [*urgent, *(job for job in waiting if job not in left)]
         return [self._alone(raw, job) for job in tried]
 
     def _alone(self, raw: sqlite3.Connection, job: Job) -> Done:

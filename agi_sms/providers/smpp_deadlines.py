@@ -41,7 +41,8 @@ class Deadlines(Generic[Key]):
     def _ring(self) -> None:
         self._timer = None
         now = self._loop.time()
-        for key in [key for key, until in self._until.items() if until <= now]:
+        late = [key for key, until in self._until.items() if until <= now]
+        for key in sorted(late, key=self._until.__getitem__):
             if self._until.pop(key, None) is not None:  # the one before it may have ended it
                 self._late(key)
         if self._until:

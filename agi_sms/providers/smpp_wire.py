@@ -157,7 +157,7 @@ class Wire(asyncio.Protocol):
             self._transport.pause_reading()
 
     def _resume(self) -> None:
-        if self._paused and self._transport is not None:
+        if self._paused and self._room.is_set() and self._transport is not None:
             self._paused = False
             self._transport.resume_reading()
 

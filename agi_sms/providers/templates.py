@@ -155,7 +155,7 @@ def _lookup(node: nodes.Node | None, environment: jinja2.Environment) -> Callabl
     match node:
         case nodes.Name(name=name):
             return operator.itemgetter(name)
-        case nodes.Getattr(attr=attr):  # only secret.NAME has a dot
+        case nodes.Getattr(attr=attr) if not attr.startswith("_"):  # only secret.NAME has a dot
             return lambda values: getattr(values["secret"], attr)
         case nodes.Filter(name=name, args=[], kwargs=[], dyn_args=None, dyn_kwargs=None) if name in _ALIKE:
             value, changed = _lookup(node.node, environment), environment.filters[name]

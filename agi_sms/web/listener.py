@@ -130,8 +130,10 @@ class Listener:
     def admit(self, door: "_Door", transport: asyncio.Transport) -> bool:
         """Whether a new connection may stay."""
         if len(self._doors) >= self.limits.connections:
-            self._tell("crowded", "more connections than may be open", where=self._key, most=self.limits.connections)
             oldest = next((one for one in self._doors.values() if one.asking), None)
+            if oldest is None or not oldest.idle:
+                most = self.limits.connections
+                self._tell("crowded", "more connections than may be open", where=self._key, most=most)
             if oldest is None:
                 return False
             oldest.cut()
@@ -139,7 +141,7 @@ class Listener:
         return True
 
     def waits(self, door: "_Door", transport: asyncio.BaseTransport | None) -> None:
-        """An open connection has had its answer, and may bring another request."""
+        """An open connection has had its answer, and may bring another request, or has begun to."""
         if self._doors.pop(transport, None) is not None:
             self._doors[transport] = door  # behind those that we wait for longer
 
@@ -247,7 +249,7 @@ class _Door(asyncio.Protocol):
         self.asking = True  # until its request is whole, and again from its answer on
         self._listener = listener
         self._listening = True  # until its request is whole, or refused
-        self._idle = False  # nothing has come since the last answer
+        self.idle = False  # nothing has come since the last answer
         self._early = False  # something came before the answer was out
         self._requests = 0
         self._bytes = 0
@@ -296,7 +298,7 @@ class _Door(asyncio.Protocol):
             if self._transport is not None:
                 self._transport.close()
             return
-        self.asking = self._listening = self._idle = True
+        self.asking = self._listening = self.idle = True
         self._bytes = 0
         self._listener.waits(self, self._transport)
         self._end_after(self._listener.limits.idle)
@@ -329,8 +331,9 @@ class _Door(asyncio.Protocol):
             self.cut()
 
     def data_received(self, data: bytes) -> None:
-        if self._idle:
-            self._idle = False
+        if self.idle:
+            self.idle = False
+            self._listener.waits(self, self._transport)
             self._end_after(self._listener.limits.asking)
         room = self._listener.limits.body + _HEAD - self._bytes
         self._bytes += len(data)

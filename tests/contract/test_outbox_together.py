@@ -218,3 +218,14 @@ async def test_of_words_that_come_together_the_first_last_one_counts(tmp_path: P
     assert [settled.message.status for settled in received.settled] == [Status.FAILED]
     assert (await stores.story(one.outbox, kept.message_id)).message.status is Status.FAILED
     await one.outbox.close()
+
+
+async def test_of_two_leases_of_one_message_the_one_that_holds_begins(tmp_path: Path) -> None:
+    one = await desk(tmp_path, at_once=True)
+    await stores.admit(one.outbox, "v1", one.clock)
+    [stale] = await stores.claim(one.outbox, 9, stores.MINUTE)
+    one.clock.advance(2 * stores.MINUTE)
+    [good] = await stores.claim(one.outbox, 9, stores.HOUR)
+    begun = await asyncio.gather(*(one.begin(lease) for lease in (stale, good)))
+    assert [attempt is None for attempt in begun] == [True, False]
+    await one.outbox.close()

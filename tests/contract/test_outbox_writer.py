@@ -86,6 +86,36 @@ async def test_one_lost_transaction_is_tried_job_by_job(path: Path) -> None:
     await outbox.close()
 
 
+async def test_after_a_lost_transaction_nothing_is_forgotten_or_done_twice(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where work was done at once with what stood behind other work, and some was left for the next turn."""
+    monkeypatch.setattr(writer, "ALONE", 0.0)
+    outbox = await opened(path)
+    done: list[str] = []
+
+    def together(raw: sqlite3.Connection, items: Sequence[str]) -> list[str]:
+        done.extend(items)
+        if len(items) > 1:
+            raw.execute("ROLLBACK")
+            raise sqlite3.OperationalError("gone")
+        return list(items)
+
+    def alone(word: str) -> writer.Work[None]:
+        return lambda raw: done.append(word)
+
+    answers: list[asyncio.Future[Any]] = [
+        outbox._writer.join(together, "x1"),
+        outbox._writer.submit(alone("y1")),
+        outbox._writer.join(together, "x2"),
+        outbox._writer.submit(alone("y2")),
+    ]
+    async with asyncio.timeout(20):
+        assert await asyncio.gather(*answers) == ["x1", None, "x2", None]
+    assert sorted(done) == ["x1", "x1", "x2", "x2", "y1", "y2"]  # together, which was lost, then each alone
+    await outbox.close()
+
+
 Seen = list[tuple[str, ...]]
 
 

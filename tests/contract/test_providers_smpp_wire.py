@@ -78,6 +78,22 @@ async def turn() -> None:
     await asyncio.sleep(0)
 
 
+async def test_smpp_of_who_reads_no_answers_no_more_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where it is the answer to what was just read that fills the buffer."""
+    it = Reader()
+
+    def write(data: bytes | bytearray | memoryview) -> None:
+        it.wire.pause_writing()
+
+    monkeypatch.setattr(it.paper, "write", write)
+    monkeypatch.setattr(it.wire, "_take", lambda pdu: it.wire.write(bytes(20_000)))
+    it.wire.data_received(pdus.Pdu(command=pdus.Command.ENQUIRE_LINK, sequence=1).encode())
+    assert not it.paper.reading
+    it.wire.resume_writing()
+    await turn()
+    assert it.paper.reading
+
+
 # --- writing ----------------------------------------------------------------------------------------------------------
 
 

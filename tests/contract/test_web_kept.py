@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 from collections.abc import AsyncIterator
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from agi_sms import errors, ports
 from agi_sms.web import listener, receipts
 from tests.contract import desks, doors
+from tests.contract.test_web_hostile import faults
 
 HEAD = b"POST /receipts/company HTTP/1.1\r\nHost: x\r\n"
 WHOLE = HEAD + b"Content-Length: 4\r\n\r\nid=1"
@@ -113,11 +115,12 @@ async def test_one_that_stays_idle_is_let_go() -> None:
         assert await ended(reader)
 
 
-async def test_a_later_request_has_no_more_time_than_the_first(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(receipts, "ASKING", 0.3)
+async def test_a_later_request_has_no_more_time_than_the_first() -> None:
     async with desks.opened(idle=60.0) as desk, desk.connected() as (reader, writer):
         writer.write(WHOLE)
         assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+        assert desk.listener is not None
+        desk.listener.limits = dataclasses.replace(desk.listener.limits, asking=0.3)
         end = asyncio.create_task(ended(reader))
         with contextlib.suppress(ConnectionError):
             while not end.done():  # it is cut, however long this goes on
@@ -159,6 +162,34 @@ async def test_the_idle_give_way_to_others(desk: desks.Desk) -> None:
         reader, writer = many[-1]  # the one that we have waited for least
         writer.write(WHOLE)
         assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_who_has_begun_another_request_is_behind_those_who_said_nothing(desk: desks.Desk) -> None:
+    async with contextlib.AsyncExitStack() as stack:
+        reader, writer = await stack.enter_async_context(desk.connected())
+        writer.write(WHOLE)
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+        for _ in range(receipts.MOST_CONNECTIONS - 1):
+            await stack.enter_async_context(desk.connected())
+        await doors.until(lambda: desk.open == receipts.MOST_CONNECTIONS)
+        writer.write(WHOLE[:20])
+        assert desk.listener is not None
+        door = next(iter(desk.listener._doors.values()))
+        await doors.until(lambda: not door.idle)
+        assert (await desk.ask())[0] == 200
+        writer.write(WHOLE[20:])
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+
+
+async def test_that_the_idle_give_way_is_no_trouble(desk: desks.Desk) -> None:
+    before = faults("web_crowded")
+    async with contextlib.AsyncExitStack() as stack:
+        for _ in range(receipts.MOST_CONNECTIONS):
+            reader, writer = await stack.enter_async_context(desk.connected())
+            writer.write(WHOLE)
+            assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+        assert (await desk.ask())[0] == 200
+    assert faults("web_crowded") == before
 
 
 async def test_closing_lets_go_of_the_idle(desk: desks.Desk) -> None:

@@ -134,6 +134,13 @@ def test_what_cannot_be_filled_in_is_told_in_jinjas_words(source: str) -> None:
             fill(values)
 
 
+@pytest.mark.parametrize("source", ["{{ secret.__class__ }}", "{{ secret.__dict__ }}", "x{{ secret._b }}"])
+def test_what_begins_with_an_underline_is_nobodys_to_see(source: str) -> None:
+    made = templates.compiled(source)
+    with pytest.raises(errors.TextError):
+        made.render({"secret": SimpleNamespace(_b="t0ken")})
+
+
 def test_what_is_the_same_in_each_request_is_made_once_and_what_is_not_is_not() -> None:
     builder = http_request.Builder(made(url="https://h/{{ to|digits }}", query={"r": "{{ ref }}"}))
     first, second = (builder.build(replace(SAMPLE, to=to)) for to in ("+48600100200", "+48600100201"))
