@@ -7,9 +7,13 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 PIECE = 2 * 1024  # bytes that are taken at once: of the most expensive kind about half a millisecond
 _SHARE = 0.002  # seconds of one turn of the event loop; of what costs little, many pieces get through in them
+_LEAST = 1e-9  # seconds that anything takes
 
 
 class Turns:
@@ -41,6 +45,32 @@ class Turns:
                     break
         finally:
             self._call()
+
+
+class Share:
+    """Of each turn of the event loop so much is for what is done on it; tasks ready together share one turn."""
+
+    def __init__(self, seconds: float = _SHARE) -> None:
+        self._most = seconds
+        self._spent = 0.0
+
+    @property
+    def left(self) -> bool:
+        """Whether there is time for more in this turn."""
+        return self._spent < self._most
+
+    def spend(self, work: Callable[[], T]) -> T:
+        """What `work` returns; it counts against this turn."""
+        if not self._spent:
+            asyncio.get_running_loop().call_soon(self._begin)
+        start = time.monotonic()
+        try:
+            return work()
+        finally:
+            self._spent += max(time.monotonic() - start, _LEAST)
+
+    def _begin(self) -> None:
+        self._spent = 0.0
 
 
 class Backlog:

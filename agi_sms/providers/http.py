@@ -17,6 +17,7 @@ from agi_sms.providers import http_answer, http_mask, http_request, http_setting
 log = structlog.get_logger(__name__)
 
 _SMALL = 1024  # bytes that are read without a thread: in a few milliseconds, whatever they are
+_SMALL_HEADERS = 2048  # of their names and values together
 
 
 class HttpProvider:
@@ -112,7 +113,9 @@ class HttpProvider:
 
     def quick(self, notice: ports.Notice) -> bool:
         """Whether reading this notice takes no thread: a millisecond or so, whatever is in it."""
-        return self._receipts is not None and self._receipts.quick and len(notice.body) + len(notice.url) <= _SMALL
+        if self._receipts is None or not self._receipts.quick or len(notice.body) + len(notice.url) > _SMALL:
+            return False
+        return sum(len(name) + len(value) for name, value in notice.headers.items()) <= _SMALL_HEADERS
 
     def read(self, notice: ports.Notice) -> ports.Report:
         """The receipts in a notice, and the acknowledgement. Computing only, up to some 100 ms for a body of 64 KiB.

@@ -111,6 +111,7 @@ class Reader:
     """Reads one provider's receipts. `mask` takes secrets out of what is kept."""
 
     def __init__(self, settings: Receipts, secret: Mapping[str, str], mask: Callable[[str], str]) -> None:
+        signatures.prepare(settings.verify)
         self._settings = settings
         self._methods = settings.methods
         self._acknowledgement = settings.acknowledge.body.encode()

@@ -84,6 +84,8 @@ class Session:
         await self.wire.room()
         if self.ended.done():
             raise Lost(self.ended.result(), written=False)
+        if deadline - self._loop.time() < self._patience / 2:
+            raise Lost("the SMSC read nothing for so long that no time is left for an answer", written=False)
         return await self._ask(command, body, deadline, late)
 
     async def _ask(self, command: int, body: bytes, deadline: float, late: Late | None = None) -> Pdu:

@@ -156,7 +156,7 @@ class Listener:
         door = cast(_Handler, request.protocol).door
         try:
             body = await self._body(request)
-            door.asked()
+            door.asked(_whole_size(request, body))
             response = await self._work(request, body)
             kept = door.may_stay and not self._closing and response.status < 300
         except Refused as refused:
@@ -253,6 +253,7 @@ class _Door(asyncio.Protocol):
         self._early = False  # something came before the answer was out
         self._requests = 0
         self._bytes = 0
+        self._head = bytearray()
         self._backlog = turns.Backlog()
         self._paused = False
         self._lost: tuple[Exception | None] | None = None  # why the connection has ended, which is not told yet
@@ -276,12 +277,18 @@ class _Door(asyncio.Protocol):
         self._early = self._early or bool(self._backlog)
         self._backlog.clear()
 
-    def asked(self) -> None:
-        """The request is whole."""
+    def asked(self, size: int | None) -> None:
+        """The request is whole, with a body of that size; None where that cannot be told."""
         self.stop_listening()
+        # what is behind it may be a part of a request, which the parser keeps for what comes next
+        self._early = self._early or size is None or self._head_end() + size != self._bytes
         self.asking = False
         self._requests += 1
         self._end_after(self._listener.limits.answering)
+
+    def _head_end(self) -> int:
+        at = self._head.find(b"\r\n\r\n")
+        return at + 4 if at >= 0 else -1 - self._bytes
 
     @property
     def may_stay(self) -> bool:
@@ -300,6 +307,7 @@ class _Door(asyncio.Protocol):
             return
         self.asking = self._listening = self.idle = True
         self._bytes = 0
+        self._head.clear()
         self._listener.waits(self, self._transport)
         self._end_after(self._listener.limits.idle)
 
@@ -343,6 +351,8 @@ class _Door(asyncio.Protocol):
         if self._bytes > _MOST_BYTES:
             self.cut()
         elif self._listening and room > 0:
+            if len(self._head) < _HEAD:
+                self._head += data[: _HEAD - len(self._head)]
             waits = bool(self._backlog)
             self._backlog.put(data[:room])
             if not waits:
@@ -390,6 +400,13 @@ class _Door(asyncio.Protocol):
         if self._inner is not None:
             inner, self._inner = self._inner, None
             inner.connection_lost(*self._lost)
+
+
+def _whole_size(request: web.BaseRequest, body: bytes) -> int | None:
+    """How many bytes its body took; None where that is not said beforehand, or another protocol is asked for."""
+    if "Transfer-Encoding" in request.headers or "Upgrade" in request.headers:
+        return None
+    return len(body)
 
 
 def _why(where: str, error: OSError | UnicodeError) -> str:

@@ -34,14 +34,14 @@ class Asterisk:
     phones() gave it. version is Asterisk's major version.
     """
 
-    def __init__(self, directory: pathlib.Path, *, version: str = "22", verbose: int = 4) -> None:
-        """Write the configuration into a directory; nothing runs yet."""
+    def __init__(self, directory: pathlib.Path, *, version: str = "22", verbose: int = 4, rtp_ports: int = 400) -> None:
+        """Write the configuration into a directory; nothing runs yet. A call takes two of the RTP ports."""
         self.directory = directory.resolve()
         self.version = version
         self.container = f"agi-sms-asterisk-{uuid.uuid4().hex[:12]}"
         self.host = self.ami_host = HOST
         self.sip_port, self.http_port, self.ami_port = ports.free(3)
-        self.rtp_start, self.rtp_end = ports.free_range(4000)
+        self.rtp_start, self.rtp_end = ports.free_range(rtp_ports)
         self.ari_url = f"http://{HOST}:{self.http_port}"
         self.ari_user, self.ari_password = "agi-sms", uuid.uuid4().hex
         self.ami_user, self.ami_secret = "agi-sms", uuid.uuid4().hex

@@ -1,6 +1,7 @@
 """Receipts as the HTTP provider reads them: every form they come in, and whatever else reaches the address."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pydantic
@@ -292,3 +293,19 @@ def test_a_field_in_an_address_that_is_repeated() -> None:
         made.read(
             reports.notice('[{"id": 1, "s": "OK", "to": {"url": "?our-ref=1&our-ref=2"}}]', kind="application/json")
         )
+
+
+@pytest.mark.parametrize(
+    ("changed", "quick"),
+    [
+        ({}, True),
+        ({"headers": {"x-signature": "," * 1500}}, True),
+        ({"headers": {"x-signature": "," * 3000}}, False),
+        ({"headers": {f"x-{n}": "y" * 100 for n in range(30)}}, False),
+        ({"body": b"x" * 2000}, False),
+        ({"url": reports.URL + "?x=" + "y" * 2000}, False),
+    ],
+)
+def test_only_what_is_small_all_in_all_is_read_without_a_thread(changed: dict[str, Any], quick: bool) -> None:
+    notice_ = replace(reports.notice({"id": "x1", "state": "OK"}), **changed)
+    assert reports.provider().quick(notice_) is quick

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from agi_sms import errors, ports
+from agi_sms import errors, ports, turns
 from agi_sms.web import listener, receipts
 from tests.contract import desks, doors
 from tests.contract.test_web_hostile import faults
@@ -42,7 +42,7 @@ async def ended(reader: asyncio.StreamReader) -> bool:
         return True
 
 
-@pytest.mark.parametrize("request_", [WHOLE, CHUNKED, WHOLE.replace(b"POST", b"GET")], ids=["length", "chunks", "GET"])
+@pytest.mark.parametrize("request_", [WHOLE, WHOLE.replace(b"POST", b"GET")], ids=["POST", "GET"])
 async def test_one_receipt_after_the_other_on_one_connection(desk: desks.Desk, request_: bytes) -> None:
     async with desk.connected() as (reader, writer):
         for _ in range(20):
@@ -103,6 +103,27 @@ async def test_what_comes_before_the_answer_is_nobodys(desk: desks.Desk, early: 
         await writer.drain()
         await doors.until(lambda: any(door._early for door in desk.listener._doors.values()))  # type: ignore[union-attr]
         desk.gate.set()
+        assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
+        assert await ended(reader)
+    assert len(desk.kept) == 1
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        WHOLE + HEAD[:30],
+        WHOLE + HEAD + b"X-Swallow: ",
+        WHOLE + b"\r\n",
+        WHOLE.replace(b"Host", b"Connection: upgrade\r\nUpgrade: x\r\nHost") + WHOLE,
+        CHUNKED,
+        CHUNKED + HEAD[:30],
+    ],
+    ids=["part", "head", "blank", "upgrade", "chunks", "chunks and part"],
+)
+async def test_nothing_hides_behind_a_request_on_a_connection_that_stays(desk: desks.Desk, request_: bytes) -> None:
+    """A request of which the head has begun would swallow what another brings on the same connection."""
+    async with desk.connected() as (reader, writer):
+        writer.write(request_)
         assert (await answer(reader)).startswith(b"HTTP/1.1 200 ")
         assert await ended(reader)
     assert len(desk.kept) == 1
@@ -218,3 +239,17 @@ async def test_what_is_read_in_no_time_takes_no_thread(desk: desks.Desk, monkeyp
     assert desk.company.threads == {"MainThread"}
     assert (await desk.ask(data=b"id=2"))[0] == 200
     assert any(name.startswith("agi-sms-receipts") for name in desk.company.threads)
+
+
+async def test_of_many_that_come_at_once_threads_read_the_rest(
+    desk: desks.Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a burst of them would keep the event loop, and calls with it."""
+    share = turns.Share(0.0)  # what takes longer than a turn has
+    share.spend(lambda: None)
+    monkeypatch.setattr(share, "_begin", lambda: None)
+    answering = desk.listener._answer.__self__  # type: ignore[union-attr]
+    monkeypatch.setattr(answering, "_providers", lambda: {"company": Quick(desk.company)})
+    monkeypatch.setattr(answering, "_share", share)
+    assert (await desk.ask(data=b"id=1"))[0] == 200
+    assert all(name.startswith("agi-sms-receipts") for name in desk.company.threads)
