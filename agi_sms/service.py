@@ -141,6 +141,7 @@ class Service:
             self._task(loop_lag.Heart(look=settings.log.level == "debug").run, "loop lag"),
         ]
         self._tell_status()
+        await asyncio.sleep(0)  # each part has begun; a clock that is set from now on is noticed
         log.info(
             "gateway runs",
             nodes=len(self._parts.config.nodes),

@@ -120,7 +120,7 @@ def test_an_smsc_reports_each_segment(node: Node) -> None:
 
 
 def test_receipts_that_come_while_the_gateway_is_down_are_not_lost(node: Node, carrier: smsc.Smsc) -> None:
-    carrier.behave(receipts=[smsc.receipt(after_ms=3000)])
+    carrier.behave(receipts=[smsc.receipt(after_ms=8000)])  # time enough for a command to see it accepted
     sent = node.send("by-smpp")
     node.comes_to(sent, "accepted")
     node.gateway.kill()
