@@ -136,15 +136,34 @@ class AmiDrain:
                 async with ami_client.connected(
                     self._settings, events=hearing.EVENTS, take=self._events.take
                 ) as connection:
-                    await self._serve(connection)
+                    pause = await self._serve(connection)
             except errors.PbxRefused as error:
                 pause = self._link.refused(error, ami_client.RIGHTS_HINT)
             except errors.PbxError as error:
                 pause = self._link.down(error)
+            else:
+                pause = await self._away(pause)
             await asyncio.sleep(pause)
 
-    async def _serve(self, connection: ami_client.Connection) -> None:
-        """Look at once, when woken or told, and now and then; returns where it is better to log in anew."""
+    async def _away(self, seconds: float) -> float:
+        """Stay away for so long, or until woken; what remains to be waited then."""
+        if not seconds:
+            return 0.0
+        try:
+            async with asyncio.timeout(seconds):
+                await self._wake.wait()
+        except TimeoutError:
+            return 0.0
+        self._wake.clear()
+        return SETTLE
+
+    async def _serve(self, connection: ami_client.Connection) -> float:
+        """Look at once, when woken or told, and now and then.
+
+        Returns where it is better to log in anew, and in how many seconds: at once, or when the next look is due,
+        where nothing would be heard until then. Asterisk makes all its events for every session that is open, and
+        wakes it for each of them, also one that may hear none.
+        """
         loop = asyncio.get_running_loop()
         told = False
         await self._hearing.begin(connection, loop.time())
@@ -165,11 +184,14 @@ class AmiDrain:
                 told = False
                 if self._link.state is not State.SERVING:
                     self._link.up()  # not before: a user who may log in may still lack the right to read
+                if looked.thorough and self._hearing.deaf and not self._settings.bare_events:
+                    self._hearing.leave(now)
+                    return looked.pause
             elif now >= probe_at:
                 await connection.ping()
                 probe_at = loop.time() + PROBE_EVERY
             if await self._hearing.again(connection, now):
-                return
+                return 0.0
             await self._rest(connection, min(probe_at, max(look_at, not_before)) - loop.time())
 
     async def _rest(self, connection: ami_client.Connection, seconds: float) -> None:

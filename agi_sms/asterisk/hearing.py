@@ -45,10 +45,16 @@ class Hearing:
         self._again_at = 0.0
         self._thorough = False
         self._doubt: float | None = None  # until when an event may still come
+        self._away = False
+
+    @property
+    def deaf(self) -> bool:
+        """Whether this connection hears nothing, by what manager.conf says and by what has been heard."""
+        return self._reads is Reads.NO and self._heard() == self._before
 
     async def begin(self, connection: ami_client.Connection, now: float) -> None:
         """A connection is logged in. Raises errors.PbxUnreachable."""
-        self._thorough, self._doubt = False, None
+        self._thorough, self._doubt, self._away = self._thorough and self._away, None, False
         self._before, self._again_at = self._heard(), now + AGAIN_EVERY
         self._found(await _reads(connection, self._user))
 
@@ -61,6 +67,13 @@ class Hearing:
         if untold and self._thorough:
             self._doubt = now + ON_THE_WAY
         self._thorough = thorough
+
+    def leave(self, now: float) -> None:
+        """The connection is closed until the next look, which takes up where the last one ended; none is on the way."""
+        self._away = True
+        if self._doubt is not None:
+            self._doubt = now
+        self._settle(now)
 
     async def again(self, connection: ami_client.Connection, now: float) -> bool:
         """Now and then: whether to log in anew. Raises errors.PbxUnreachable."""

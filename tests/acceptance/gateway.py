@@ -25,6 +25,15 @@ def wait_for(what: str, condition: Callable[[], object], *, deadline: float = PA
         time.sleep(0.02)
 
 
+def way_in(asterisk: Asterisk, **ami: Any) -> dict[str, Any]:
+    """How the gateway reaches this Asterisk, a `pbx.NAME`; with more settings of AMI."""
+    login = {"username": asterisk.ami_user, "secret": asterisk.ami_secret}
+    return {
+        "ari": {"url": asterisk.ari_url, "username": asterisk.ari_user, "password": asterisk.ari_password},
+        "ami": {"host": asterisk.ami_host, "port": asterisk.ami_port, **login, **ami},
+    }
+
+
 class Gateway:
     """One configuration directory, and the gateway that runs on it.
 
@@ -52,23 +61,11 @@ class Gateway:
 
     def configure(self, nodes: Mapping[str, Any], **more: Any) -> None:
         """Write the configuration anew."""
-        pbx = self._asterisk
         tree: dict[str, Any] = {
             "region": "PL",
             "database": str(self.database),
             "log": {"format": "json", "level": "debug"},
-            "pbx": {
-                "main": {
-                    "ari": {"url": pbx.ari_url, "username": pbx.ari_user, "password": pbx.ari_password},
-                    "ami": {
-                        "host": pbx.ami_host,
-                        "port": pbx.ami_port,
-                        "username": pbx.ami_user,
-                        "secret": pbx.ami_secret,
-                        "bare_events": True,
-                    },
-                }
-            },
+            "pbx": {"main": way_in(self._asterisk, bare_events=True)},
             "providers": {"file": {"type": "file", "path": str(self.directory / "sent.jsonl")}},
             "routes": {"default": ["file"]},
             "nodes": dict(nodes),

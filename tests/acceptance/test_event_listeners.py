@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from tests.acceptance import flows
+from tests.acceptance import gateway as gateways
 from tests.acceptance import lab as labs
 from tests.acceptance.flows import DESK
 from tests.acceptance.gateway import wait_for
@@ -72,10 +73,11 @@ def manager(lab: labs.Lab) -> Iterator[Callable[[str], None]]:
 
 
 def test_user_that_may_not_read_events(lab: labs.Lab, manager: Callable[[str], None]) -> None:
-    """The records are found at the next look of the gateway's own, and it says what is missing."""
+    """The records are found at the next look of the gateway's own, and it says what is missing; then it is away."""
     manager("read = command\n")
     lab.asterisk.cli("manager reload")
-    gateway = lab.gateway(NODES, **flows.PATIENT, program=hasty(AGAIN_EVERY=60)).start()
+    pbx = {"main": gateways.way_in(lab.asterisk)}
+    gateway = lab.gateway(NODES, **flows.PATIENT, pbx=pbx, program=hasty(AGAIN_EVERY=60)).start()
     for number in range(1, 3):
         assert flows.place(lab.asterisk, "400").call.answered
         labs.wait_activations(gateway, number)
@@ -84,6 +86,7 @@ def test_user_that_may_not_read_events(lab: labs.Lab, manager: Callable[[str], N
     assert "read = user" in gateway.events(said)[0]["hint"]
     assert labs.missed(lab.asterisk) == set()
     assert len(gateway.events("by manager.conf the AMI user hears no events of the dialplan")) == 1
+    wait_for("it is away", lambda: "agi-sms" not in lab.asterisk.cli("manager show connected"))
 
 
 @pytest.mark.asterisk_versions("22", "16")

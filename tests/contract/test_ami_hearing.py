@@ -9,7 +9,7 @@ import pytest
 import structlog
 
 from agi_sms import errors
-from agi_sms.asterisk import ami_client, hearing, link
+from agi_sms.asterisk import ami, ami_client, hearing, link
 from tests.contract import doors, fake_astdb
 from tests.contract.fake_astdb import FakeAstDb, Intake, running, told
 
@@ -258,3 +258,50 @@ async def test_who_hears_nothing_logs_in_until_it_does(fake: FakeAstDb, logged: 
         await doors.until(lambda: not fake.records)
     assert intake.ids == ["v-1", "v-2"]
     assert said(logged) == ["connected to Asterisk", MISSED, HEARD]
+
+
+async def test_who_may_hear_nothing_is_away_between_looks(fake: FakeAstDb, logged: list[Any]) -> None:
+    """Asterisk has work with every session that is open. What is found by a look is told of once all the same."""
+    fake.deaf, fake.read = True, "Line-000000-000001: read=command"
+    intake = Intake(fake)
+    async with running(fake, intake, bare_events=False) as drain:
+        await doors.until(lambda: fake.logins > 2)
+        assert all(writer.is_closing() for writer in fake.writers[:-1])
+        for number in range(3):
+            fake.records[f"v-{number}"] = told(f"v-{number}")
+            await doors.until(lambda: not fake.records)
+            logins = fake.logins
+            await doors.until(lambda n=logins: fake.logins > n + 1)  # type: ignore[misc]
+        assert drain.state is link.State.SERVING
+        assert len(fake.done("DBGetTree")) - fake.logins in (-1, 0)
+        fake.deaf, fake.read = False, "Line-000000-000001: read=user"
+        await until_heard(fake, logged, "AgiSmsLook: v-9")
+        logins, looks = fake.logins, len(fake.done("DBGetTree"))
+        await doors.until(lambda: len(fake.done("DBGetTree")) > looks + 4)
+        assert fake.logins == logins
+    assert intake.ids == ["v-0", "v-1", "v-2"]
+    assert said(logged) == [NONE, "connected to Asterisk", MISSED, GIVEN, HEARD]
+
+
+async def test_who_is_away_comes_when_woken(fake: FakeAstDb, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ami, "DRAIN_EVERY", 3600.0)
+    fake.read = "Line-000000-000001: read=command"
+    intake = Intake(fake)
+    async with running(fake, intake, bare_events=False) as drain:
+        await doors.until(lambda: bool(fake.writers) and fake.writers[0].is_closing())
+        fake.records["v-1"] = told("v-1")
+        drain.wake()
+        await doors.until(lambda: not fake.records)
+    assert intake.ids == ["v-1"]
+    assert fake.logins == 2
+
+
+async def test_an_asterisk_that_went_while_nobody_was_there_is_missed(fake: FakeAstDb, logged: list[Any]) -> None:
+    fake.read = "Line-000000-000001: read=command"
+    async with running(fake, Intake(fake), bare_events=False) as drain:
+        await doors.until(lambda: fake.logins > 1)
+        fake.ending = True
+        await doors.until(lambda: drain.state is not link.State.SERVING)
+        fake.ending = False
+        await doors.until(lambda: drain.state is link.State.SERVING)
+    assert said(logged)[:3] == [NONE, "connected to Asterisk", "connection to Asterisk lost"]
