@@ -5,7 +5,7 @@ For all of them together: what is to be known is read at once, decided one by on
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -42,7 +42,12 @@ class _Place:
     window_end: int
 
     def facts(self) -> dict[str, Any]:
-        return {"scope": self.scope, "since": self.since, "window_start": self.window_start}
+        return {
+            "scope": self.scope,
+            "since": self.since,
+            "window_start": self.window_start,
+            "window_end": self.window_end,
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,9 +80,9 @@ def admit(
     told: dict[tuple[str, str], tuple[ports.Admitted, ...]] = {}
     messages, jobs = [], []
     for visit, one in fresh.items():
-        facts = [_facts(entry, now, ledger.judge(entry)) for entry in entries[visit]]
-        messages += facts
-        told[visit] = tuple(map(_admitted, entries[visit], facts))
+        judged = [(entry, ledger.judge(entry)) for entry in entries[visit]]
+        messages += [_facts(entry, now, what) for entry, what in judged]
+        told[visit] = tuple(_admitted(entry, what) for entry, what in judged)
         if one.activation.fetch_at is not None and any(m.status is message.Status.WAITING for m in told[visit]):
             jobs.append(_job(one.activation, one.activation.fetch_at))
     many.change(raw, SQL["add_activation"], [rows.from_activation(one.activation) for one in fresh.values()])
@@ -202,7 +207,7 @@ class _Ledger:
 
     def write(self, raw: sqlite3.Connection) -> None:
         """Keep what has been counted."""
-        counted = [place.facts() | {"window_end": place.window_end, "more": n} for place, n in self.new.values()]
+        counted = [place.facts() | {"more": n} for place, n in self.new.values()]
         many.change(raw, SQL["use"], counted)
 
 
@@ -279,11 +284,11 @@ def _facts(entry: _Entry, now: datetime, judged: _Judged) -> dict[str, Any]:
     }
 
 
-def _admitted(entry: _Entry, facts: Mapping[str, Any]) -> ports.Admitted:
+def _admitted(entry: _Entry, judged: _Judged) -> ports.Admitted:
     return ports.Admitted(
         message_id=entry.id,
         recipient=entry.draft.recipient,
-        status=message.Status(facts["status"]),
-        reason=rows.to_reason(facts["reason"]),
+        status=judged.status,
+        reason=judged.reason,
         due_at=entry.draft.due_at,
     )

@@ -17,7 +17,6 @@ from agi_sms.outbox import many, queries, receipt_rows, rows
 
 SQL = queries.load("sqlite")
 Name = tuple[str, str]  # a provider, and an id of its
-By = tuple[str, Sequence[ports.Receipt]]  # who reports, and what
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,14 +29,14 @@ class Expected:
     message_id: str
 
 
-def find(raw: sqlite3.Connection, several: Sequence[By]) -> dict[Name, Expected]:
+def find(raw: sqlite3.Connection, several: Sequence[receipt_rows.Reported]) -> dict[Name, Expected]:
     """Those that need no weighing, by provider and id."""
     told: dict[Name, ports.Receipt] = {}
     times: Counter[Name] = Counter()
     refs: Counter[str] = Counter()
-    for provider, receipts in several:
-        for receipt in receipts:
-            name = provider, receipt.provider_id
+    for one in several:
+        for receipt in one.receipts:
+            name = one.provider, receipt.provider_id
             times[name] += 1
             refs[receipt.ref] += 1
             told[name] = receipt
@@ -62,22 +61,17 @@ def settle(
     raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, found: Mapping[Name, Expected]
 ) -> dict[Name, ports.Settled]:
     """Keep them, and what they make of their messages."""
-    kept: list[dict[str, Any]] = []
-    heard: list[dict[str, Any]] = []
+    told: list[dict[str, Any]] = []
     for one in found.values():
-        facts = {"provider": one.provider, "provider_id": one.receipt.provider_id, "ref": one.receipt.ref}
-        fingerprint = keys.receipt(*receipt_rows.words(one.receipt, facts), one.attempt_id)
-        kept.append(
-            facts | receipt_rows.kept(now, one.receipt, attempt_id=one.attempt_id, n=0, fingerprint=fingerprint)
-        )
-        word = str(one.receipt.state)
+        facts = receipt_rows.facts(now, one.provider, one.receipt)
+        whose = {"attempt_id": one.attempt_id, "message_id": one.message_id, "n": 0, "more": 1}
+        fingerprint = receipt_rows.fingerprint(keys, facts, one.attempt_id)
         reason = str(Reason.UNDELIVERED) if one.receipt.state is Status.FAILED else None
-        whose = {"attempt_id": one.attempt_id, "message_id": one.message_id}
-        heard.append(whose | {"verdict": word, "status": word, "reason": reason})
-    many.change(raw, SQL["add_receipt"], kept)
-    many.change(raw, SQL["heard"], heard)
-    many.change(raw, SQL["settle_heard"], heard)
-    changed = {row["id"]: rows.to_message(row) for row in many.find(raw, SQL["these"], heard)}
+        settled = {"verdict": facts["state"], "status": facts["state"], "reason": reason}
+        told.append(facts | whose | settled | {"fingerprint": fingerprint})
+    for name in ("add_receipt", "set_verdict", "count_receipts", "settle_message"):
+        many.change(raw, SQL[name], told)
+    changed = {row["id"]: rows.to_message(row) for row in many.find(raw, SQL["one"], told)}
     return {
         name: ports.Settled(message=changed[one.message_id], before=Status.ACCEPTED, receipt=one.receipt)
         for name, one in found.items()

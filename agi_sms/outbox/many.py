@@ -55,7 +55,10 @@ def _each(raw: sqlite3.Connection, statement: str, rows: Rows) -> Iterator[sqlit
 
 def change(raw: sqlite3.Connection, statement: str, rows: Rows) -> int:
     """Carry out a statement with one `VALUES (:name, ...)` for all the rows; how many it changed."""
-    return sum(cursor.rowcount for cursor in _each(raw, statement, rows))
+    before = raw.total_changes  # a cursor's `rowcount` is -1 where the statement begins with WITH
+    for _ in _each(raw, statement, rows):
+        pass
+    return (raw.total_changes - before) % 2**32  # a C int, which wraps around
 
 
 def find(raw: sqlite3.Connection, statement: str, rows: Rows) -> list[sqlite3.Row]:

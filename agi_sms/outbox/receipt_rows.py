@@ -1,6 +1,7 @@
 """Between receipts and rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,14 @@ from agi_sms.message import Status
 from agi_sms.outbox import rows
 
 FINAL = (Status.DELIVERED, Status.FAILED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What one provider reports."""
+
+    provider: str
+    receipts: Sequence[ports.Receipt]
 
 
 def storable(receipt: ports.Receipt) -> ports.Receipt:
@@ -22,21 +31,21 @@ def storable(receipt: ports.Receipt) -> ports.Receipt:
     )
 
 
-def words(receipt: ports.Receipt, facts: Mapping[str, str]) -> tuple[str, ...]:
-    return facts["provider"], receipt.provider_id, receipt.ref, str(receipt.state), receipt.code
-
-
-def kept(
-    now: datetime, receipt: ports.Receipt, *, attempt_id: str | None, n: int, fingerprint: bytes
-) -> dict[str, Any]:
+def facts(now: datetime, provider: str, receipt: ports.Receipt) -> dict[str, Any]:
+    """The row of one, but for whose it is."""
     return {
         "id": ids.new(now),
+        "provider": provider,
+        "provider_id": receipt.provider_id,
+        "ref": receipt.ref,
         "state": str(receipt.state),
         "code": receipt.code,
         "detail": receipt.detail,
         "raw": receipt.raw,
         "now": rows.to_ms(now),
-        "attempt_id": attempt_id,
-        "n": n,
-        "fingerprint": fingerprint,
     }
+
+
+def fingerprint(keys: rows.Keys, told: Mapping[str, Any], whose: str = "") -> bytes:
+    """By which the same words are known, among those of an attempt or of nobody."""
+    return keys.receipt(told["provider"], told["provider_id"], told["ref"], told["state"], told["code"], whose)

@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
 from agi_sms import ports
 from agi_sms.message import Reason, Status
-from agi_sms.outbox import expected, fates, many, queries, receipt_rows, rows
+from agi_sms.outbox import expected, fates, queries, receipt_rows, rows
 
 SQL = queries.load("sqlite")
 log = structlog.get_logger(__name__)
@@ -46,20 +47,12 @@ class _Hearing:
         return changed
 
 
-@dataclass(frozen=True, kw_only=True)
-class Reported:
-    """What one provider reports."""
-
-    provider: str
-    receipts: Sequence[ports.Receipt]
-
-
 def receive(
-    raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, several: Sequence[Reported]
+    raw: sqlite3.Connection, *, keys: rows.Keys, now: datetime, several: Sequence[receipt_rows.Reported]
 ) -> list[ports.Received]:
     """Keep each once, and settle what they are about."""
     stored = [replace(one, receipts=tuple(map(receipt_rows.storable, one.receipts))) for one in several]
-    awaited = expected.find(raw, [(one.provider, one.receipts) for one in stored])
+    awaited = expected.find(raw, stored)
     settled = expected.settle(raw, keys=keys, now=now, found=awaited)
     received = []
     for one in stored:
@@ -78,16 +71,16 @@ def _receive(
     new = unmatched = contradictory = 0
     hearings: dict[str, _Hearing] = {}
     for receipt in receipts:
-        facts = {"provider": provider, "provider_id": receipt.provider_id, "ref": receipt.ref}
+        facts = receipt_rows.facts(now, provider, receipt)
         attempt_id, contradicts = _whose(raw, facts)
         contradictory += contradicts
         if attempt_id is None:
-            kept = _lay_by(raw, keys, now, receipt, facts)
+            kept = _lay_by(raw, keys, receipt, facts)
             unmatched += kept
         else:
             if attempt_id not in hearings:
                 hearings[attempt_id] = _hearing(raw, attempt_id)
-            kept = _keep(raw, keys, now, receipt, facts, hearings[attempt_id])
+            kept = _keep(raw, keys, receipt, facts, hearings[attempt_id])
         new += kept
     if contradictory:
         log.warning(
@@ -103,7 +96,7 @@ def _receive(
     return ports.Received(new=new, known=len(receipts) - new, unmatched=unmatched, settled=tuple(settled))
 
 
-def _whose(raw: sqlite3.Connection, facts: dict[str, str]) -> tuple[str | None, bool]:
+def _whose(raw: sqlite3.Connection, facts: dict[str, Any]) -> tuple[str | None, bool]:
     """The attempt that a receipt is about, and whether nobody's, as its ref and its id are of different messages.
 
     Our own ref goes before the provider's id, which may come again after a while; then the ref's attempt has given it
@@ -120,15 +113,13 @@ def _whose(raw: sqlite3.Connection, facts: dict[str, str]) -> tuple[str | None, 
     return (None if contradicts else by_ref["id"]), contradicts
 
 
-def _lay_by(
-    raw: sqlite3.Connection, keys: rows.Keys, now: datetime, receipt: ports.Receipt, facts: dict[str, str]
-) -> bool:
+def _lay_by(raw: sqlite3.Connection, keys: rows.Keys, receipt: ports.Receipt, facts: dict[str, Any]) -> bool:
     """Keep one that is nobody's so far; whether it was new.
 
     Of too many that name one id, the oldest makes room for a last word, and any other is not kept.
     """
-    fingerprint = keys.receipt(*receipt_rows.words(receipt, facts), "")
-    if raw.execute(SQL["came_again"], {"fingerprint": fingerprint, "now": rows.to_ms(now)}).rowcount == 1:
+    facts = facts | {"attempt_id": None, "fingerprint": receipt_rows.fingerprint(keys, facts)}
+    if raw.execute(SQL["came_again"], facts).rowcount == 1:
         return False
     ends = raw.execute(SQL["laid_by"], facts).fetchone()
     last = ends["last"] or 0
@@ -137,49 +128,29 @@ def _lay_by(
             return False
         raw.execute(SQL["drop_oldest"], facts)
         _count(raw, facts["provider"], -1)
-    _add(raw, now, receipt, facts, attempt_id=None, n=last + 1, fingerprint=fingerprint)
+    raw.execute(SQL["add_receipt"], facts | {"n": last + 1})
     _count(raw, facts["provider"], 1)
     return True
 
 
 def _keep(
-    raw: sqlite3.Connection,
-    keys: rows.Keys,
-    now: datetime,
-    receipt: ports.Receipt,
-    facts: dict[str, str],
-    hearing: _Hearing,
+    raw: sqlite3.Connection, keys: rows.Keys, receipt: ports.Receipt, facts: dict[str, Any], hearing: _Hearing
 ) -> bool:
     """Hear one of an attempt; whether it is new and kept. Where there are too many, one that changes something is.
 
     Ids come again, and the next attempt may end in the same words: those are others'.
     """
-    words, whose = receipt_rows.words(receipt, facts), hearing.attempt_id
-    fingerprint = keys.receipt(*words, whose)
-    again = {"fingerprint": fingerprint, "early": keys.receipt(*words, ""), "attempt_id": whose}
-    if raw.execute(SQL["repeated"], again).rowcount:
+    whose = hearing.attempt_id
+    facts = facts | {"attempt_id": whose, "n": 0, "fingerprint": receipt_rows.fingerprint(keys, facts, whose)}
+    if raw.execute(SQL["repeated"], facts | {"early": receipt_rows.fingerprint(keys, facts)}).rowcount:
         hearing.hear(receipt)  # where segments share an id, it is of another one
         return False
     hearing.new += 1
     changed, final = hearing.hear(receipt), receipt.state in receipt_rows.FINAL
     if hearing.told + hearing.new > MOST_KEPT // (1 if final else 2) and not (changed and final):
         return False
-    _add(raw, now, receipt, facts, attempt_id=whose, n=0, fingerprint=fingerprint)
+    raw.execute(SQL["add_receipt"], facts)
     return True
-
-
-def _add(
-    raw: sqlite3.Connection,
-    now: datetime,
-    receipt: ports.Receipt,
-    facts: dict[str, str],
-    *,
-    attempt_id: str | None,
-    n: int,
-    fingerprint: bytes,
-) -> None:
-    kept = receipt_rows.kept(now, receipt, attempt_id=attempt_id, n=n, fingerprint=fingerprint)
-    many.change(raw, SQL["add_receipt"], [facts | kept])
 
 
 def _hearing(raw: sqlite3.Connection, attempt_id: str) -> _Hearing:

@@ -16,6 +16,7 @@ import structlog
 
 from agi_sms import errors, message, node, ports
 from agi_sms.outbox import admission, claims, content, database, history, many, queries, receipts, rows, work
+from agi_sms.outbox.receipt_rows import Reported
 from agi_sms.outbox.writer import Work, Writer
 from agi_sms.rates import Rate
 
@@ -236,10 +237,10 @@ class SqliteOutbox:
 
     async def _receive(self, provider: str, part: Sequence[ports.Receipt]) -> ports.Received:
         return await self._writer.join(
-            self._take_receipts, receipts.Reported(provider=provider, receipts=part), weight=len(part)
+            self._take_receipts, Reported(provider=provider, receipts=part), weight=len(part)
         )
 
-    def _take_receipts(self, raw: sqlite3.Connection, several: Sequence[receipts.Reported]) -> Sequence[ports.Received]:
+    def _take_receipts(self, raw: sqlite3.Connection, several: Sequence[Reported]) -> Sequence[ports.Received]:
         return receipts.receive(raw, keys=self._keys, now=self._clock(), several=several)
 
     async def awaited(self, provider: str, *, most: int, after: ports.Awaited | None = None) -> Sequence[ports.Awaited]:

@@ -96,15 +96,17 @@ FROM messages m INDEXED BY messages_leased WHERE m.status = 'sending' AND substr
 ORDER BY m.lease_until LIMIT :most;
 
 -- name: answered
-UPDATE attempts SET ended_at = :now, outcome = :outcome, code = :code, detail = :detail,
-    cost = coalesce(:cost, cost), currency = coalesce(:currency, currency)
-WHERE id = :attempt_id AND message_id = :message_id
+WITH told (attempt_id, message_id, now, outcome, code, detail, cost, currency)
+    AS (VALUES (:attempt_id, :message_id, :now, :outcome, :code, :detail, :cost, :currency))
+UPDATE attempts SET ended_at = told.now, outcome = told.outcome, code = told.code, detail = told.detail,
+    cost = coalesce(told.cost, attempts.cost), currency = coalesce(told.currency, attempts.currency)
+FROM told WHERE id = told.attempt_id AND attempts.message_id = told.message_id
 
 -- name: close_attempt
 {answered} AND ended_at IS NULL;
 
 -- name: amend_attempt
-{answered} AND outcome = 'uncertain';
+{answered} AND attempts.outcome = 'uncertain';
 
 -- name: void
 UPDATE messages SET status = :status, reason = coalesce(:reason, reason), due_at = coalesce(:due_at, due_at),
@@ -204,30 +206,18 @@ SELECT told.attempt_id FROM told WHERE EXISTS (
     WHERE provider = told.provider AND provider_id = told.provider_id AND attempt_id IS NULL
 );
 
--- name: close_plain
-WITH told (attempt_id, now, code, detail, cost, currency)
-    AS (VALUES (:attempt_id, :now, :code, :detail, :cost, :currency))
-UPDATE attempts SET ended_at = told.now, outcome = 'accepted', code = told.code, detail = told.detail,
-    cost = coalesce(told.cost, attempts.cost), currency = coalesce(told.currency, attempts.currency)
-FROM told WHERE id = told.attempt_id;
-
--- name: accept_plain
-WITH told (message_id, receipt_due_at) AS (VALUES (:message_id, :receipt_due_at))
-UPDATE messages SET status = 'accepted', reason = NULL, claims = 0,
+-- name: decide
+WITH told (message_id, token, status, reason, due_at, route, provider, receipt_due_at)
+    AS (VALUES (:message_id, :token, :status, :reason, :due_at, :route, :provider, :receipt_due_at))
+UPDATE messages SET status = told.status, reason = told.reason, claims = 0,
+    due_at = CASE WHEN told.status IN ('scheduled', 'uncertain') THEN told.due_at ELSE messages.due_at END,
+    route = coalesce(told.route, messages.route), provider = coalesce(told.provider, messages.provider),
     receipt_due_at = coalesce(told.receipt_due_at, messages.receipt_due_at),
     lease_token = NULL, lease_until = NULL, lease_before = NULL
-FROM told WHERE id = told.message_id;
-
--- name: decide
-UPDATE messages SET status = :status, reason = :reason, claims = 0,
-    due_at = CASE WHEN :status IN ('scheduled', 'uncertain') THEN :due_at ELSE due_at END,
-    route = coalesce(:route, route), provider = coalesce(:provider, provider),
-    receipt_due_at = coalesce(:receipt_due_at, receipt_due_at),
-    lease_token = NULL, lease_until = NULL, lease_before = NULL
-WHERE id = :message_id
+FROM told WHERE id = told.message_id
 
 -- name: end_lease
-{decide} AND status = 'sending' AND lease_token = :token;
+{decide} AND messages.status = 'sending' AND messages.lease_token = told.token;
 
 -- name: attempt
 SELECT message_id, n, provider, outcome, verdict FROM attempts WHERE id = :attempt_id;
@@ -280,19 +270,6 @@ WHERE t.outcome = 'accepted' AND t.verdict IS NULL AND t.judged IS NULL AND t.re
     AND m.status = 'accepted' AND NOT EXISTS (SELECT 1 FROM attempts WHERE message_id = m.id AND id <> t.id)
     AND (SELECT count(*) FROM submissions WHERE attempt_id = t.id) = 1;
 
--- name: heard
-WITH told (attempt_id, verdict) AS (VALUES (:attempt_id, :verdict))
-UPDATE attempts SET verdict = told.verdict, receipts = receipts + 1 FROM told WHERE id = told.attempt_id;
-
--- name: settle_heard
-WITH told (message_id, status, reason) AS (VALUES (:message_id, :status, :reason))
-UPDATE messages SET status = told.status, reason = told.reason, claims = 0, receipt_due_at = NULL
-FROM told WHERE id = told.message_id;
-
--- name: these
-WITH told (message_id) AS (VALUES (:message_id))
-SELECT {columns} FROM told CROSS JOIN messages m ON m.id = told.message_id JOIN activations a ON a.id = m.activation_id;
-
 -- name: add_receipt
 INSERT INTO receipts (
     id, provider, provider_id, ref, state, code, detail, raw, received_at, attempt_id, n, fingerprint
@@ -339,10 +316,12 @@ UPDATE receipts SET attempt_id = :attempt_id, fingerprint = hex(fingerprint) || 
 SELECT provider_id, state, times FROM receipts INDEXED BY receipts_attempt WHERE attempt_id = :attempt_id ORDER BY id;
 
 -- name: count_receipts
-UPDATE attempts SET receipts = receipts + :more WHERE id = :attempt_id;
+WITH told (attempt_id, more) AS (VALUES (:attempt_id, :more))
+UPDATE attempts SET receipts = receipts + told.more FROM told WHERE id = told.attempt_id;
 
 -- name: set_verdict
-UPDATE attempts SET verdict = :verdict WHERE id = :attempt_id;
+WITH told (attempt_id, verdict) AS (VALUES (:attempt_id, :verdict))
+UPDATE attempts SET verdict = told.verdict FROM told WHERE id = told.attempt_id;
 
 -- name: set_delivered
 UPDATE submissions SET delivered = 1 WHERE attempt_id = :attempt_id AND segment IN (
@@ -362,13 +341,15 @@ FROM messages WHERE id = :message_id;
 SELECT n, outcome, verdict FROM attempts WHERE message_id = :message_id ORDER BY n;
 
 -- name: settle_message
-UPDATE messages SET status = :status, reason = :reason, claims = 0,
-    receipt_due_at = CASE WHEN :status = 'accepted' THEN receipt_due_at END,
+WITH told (message_id, status, reason) AS (VALUES (:message_id, :status, :reason))
+UPDATE messages SET status = told.status, reason = told.reason, claims = 0,
+    receipt_due_at = CASE WHEN told.status = 'accepted' THEN receipt_due_at END,
     lease_token = NULL, lease_until = NULL, lease_before = NULL
-WHERE id = :message_id;
+FROM told WHERE id = told.message_id;
 
 -- name: one
-SELECT {columns} FROM messages m JOIN activations a ON a.id = m.activation_id WHERE m.id = :message_id;
+WITH told (message_id) AS (VALUES (:message_id))
+SELECT {columns} FROM told CROSS JOIN messages m ON m.id = told.message_id JOIN activations a ON a.id = m.activation_id;
 
 -- name: count_unmatched
 INSERT INTO unmatched (provider, n) VALUES (:provider, :more) ON CONFLICT (provider) DO UPDATE SET n = n + :more;

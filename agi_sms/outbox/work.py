@@ -184,24 +184,34 @@ def finish(raw: sqlite3.Connection, *, now: datetime, several: Sequence[Ending])
     What each message is now; None, and no change, where the attempt has another end, or the lease is not ours any more.
     """
     plain = _plain(raw, several)
-    facts = [
-        {"attempt_id": one.attempt_id, "message_id": one.lease.message.id, "now": rows.to_ms(now)}
-        | {"code": rows.storable(one.outcome.code), "detail": rows.storable(one.outcome.detail)}
-        | {"receipt_due_at": rows.maybe_ms(one.receipt_due_at)}
-        | _money(one.cost)
-        for one, provider in plain.values()
-    ]
-    many.change(raw, SQL["close_plain"], facts)
-    many.change(raw, SQL["accept_plain"], facts)
-    many.change(raw, SQL["add_submission"], [name for one, by in plain.values() for name in _submissions(one, by)])
+    facts = [_facts(now, one) for one, _ in plain.values()]
+    many.change(raw, SQL["close_attempt"], facts)
+    many.change(raw, SQL["end_lease"], facts)
+    many.change(raw, SQL["add_submission"], [name for _, names in plain.values() for name in names])
     return [
         message.Status.ACCEPTED if plain.get(one.attempt_id, (None,))[0] is one else _finish(raw, now, one)
         for one in several
     ]
 
 
-def _plain(raw: sqlite3.Connection, several: Sequence[Ending]) -> dict[str, tuple[Ending, str]]:
-    """The first attempts of their messages, accepted, of which no receipt has told anything, and their providers.
+def _facts(now: datetime, ending: Ending) -> dict[str, Any]:
+    """What is written of it, in its attempt and in its message."""
+    lease, outcome = ending.lease, ending.outcome
+    return {
+        "attempt_id": ending.attempt_id,
+        "message_id": lease.message.id,
+        "token": lease.token,
+        "now": rows.to_ms(now),
+        "outcome": message.OUTCOMES[type(outcome)],
+        "code": rows.storable(outcome.code),
+        "detail": rows.storable(outcome.detail),
+        **_money(ending.cost),
+        **_decided(now, ending.decision, ending.receipt_due_at),
+    }
+
+
+def _plain(raw: sqlite3.Connection, several: Sequence[Ending]) -> dict[str, tuple[Ending, list[dict[str, Any]]]]:
+    """The first attempts of their messages, accepted, of which no receipt has told anything, and their submissions.
 
     That is nearly all of them, and nothing has to be weighed.
     """
@@ -213,9 +223,11 @@ def _plain(raw: sqlite3.Connection, several: Sequence[Ending]) -> dict[str, tupl
         {"attempt_id": one.attempt_id, "message_id": one.lease.message.id, "token": one.lease.token}
         for one in first.values()
     ]
-    found = {row["id"]: (first[row["id"]], row["provider"]) for row in many.find(raw, SQL["plain"], told)}
-    names = [name for one, provider in found.values() for name in _submissions(one, provider)]
-    for row in many.find(raw, SQL["laid"], names):
+    found = {}
+    for row in many.find(raw, SQL["plain"], told):
+        one = first[row["id"]]
+        found[one.attempt_id] = one, _submissions(one, row["provider"])
+    for row in many.find(raw, SQL["laid"], [name for _, names in found.values() for name in names]):
         found.pop(row["attempt_id"], None)
     return found
 
@@ -229,26 +241,22 @@ def _submissions(ending: Ending, provider: str) -> list[dict[str, Any]]:
 
 def _finish(raw: sqlite3.Connection, now: datetime, ending: Ending) -> message.Status | None:
     """One of which more is known."""
-    lease, attempt_id, outcome, decision = ending.lease, ending.attempt_id, ending.outcome, ending.decision
-    receipt_due_at = ending.receipt_due_at
-    facts: dict[str, Any] = {"message_id": lease.message.id, "attempt_id": attempt_id}
+    facts, message_id, attempt_id = _facts(now, ending), ending.lease.message.id, ending.attempt_id
     attempt = raw.execute(SQL["attempt"], facts).fetchone()
-    if attempt is None or attempt["message_id"] != lease.message.id:
+    if attempt is None or attempt["message_id"] != message_id:
         return None
     late = attempt["outcome"] == _DOUBT
-    if not late and (attempt["outcome"] or not _end_lease(raw, now, lease, decision, receipt_due_at)):
+    if not late and (attempt["outcome"] or not _end_lease(raw, facts)):
         return None
-    told = {"code": rows.storable(outcome.code), "detail": rows.storable(outcome.detail)}
-    ended = {"now": rows.to_ms(now), "outcome": message.OUTCOMES[type(outcome)]}
-    raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts | told | ended | _money(ending.cost))
-    if isinstance(outcome, message.Accepted | message.Uncertain):
+    raw.execute(SQL["amend_attempt" if late else "close_attempt"], facts)
+    if isinstance(ending.outcome, message.Accepted | message.Uncertain):
         _name(raw, now, ending, attempt["provider"])
     receipts.weigh(raw, attempt_id, answered=not late)  # some come before the answer
-    settled = receipts.settle(raw, lease.message.id)
+    settled = receipts.settle(raw, message_id)
     if late and settled is not None:
-        raw.execute(SQL["expect_receipt"], facts | {"receipt_due_at": rows.maybe_ms(receipt_due_at)})
-    elif late and receipts.cleared(raw, lease.message.id, attempt["n"]):
-        raw.execute(SQL["decide"], facts | _decided(now, decision))
+        raw.execute(SQL["expect_receipt"], facts)
+    elif late and receipts.cleared(raw, message_id, attempt["n"]):
+        raw.execute(SQL["decide"], facts | {"receipt_due_at": None})
     return message.Status(raw.execute(SQL["status"], facts).fetchone()["status"])
 
 
@@ -263,18 +271,12 @@ def settle(raw: sqlite3.Connection, *, now: datetime, lease: ports.Lease, decisi
     """End a lease that led to no attempt; False where it is lost or has an attempt under way."""
     if raw.execute(SQL["any_open_attempt"], {"message_id": lease.message.id}).fetchone() is not None:
         return False
-    return _end_lease(raw, now, lease, decision)
-
-
-def _end_lease(
-    raw: sqlite3.Connection,
-    now: datetime,
-    lease: ports.Lease,
-    decision: ports.Decision,
-    receipt_due_at: datetime | None = None,
-) -> bool:
     facts = {"message_id": lease.message.id, "token": lease.token}
-    return raw.execute(SQL["end_lease"], facts | _decided(now, decision, receipt_due_at)).rowcount == 1
+    return _end_lease(raw, facts | _decided(now, decision))
+
+
+def _end_lease(raw: sqlite3.Connection, facts: dict[str, Any]) -> bool:
+    return many.change(raw, SQL["end_lease"], [facts]) == 1
 
 
 def _decided(now: datetime, decision: ports.Decision, receipt_due_at: datetime | None = None) -> dict[str, Any]:

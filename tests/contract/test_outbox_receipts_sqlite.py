@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agi_sms import message, ports
-from agi_sms.outbox import database, queries, receipts, rows, work
+from agi_sms.outbox import database, queries, receipt_rows, receipts, rows, work
 from tests.contract import stores
 from tests.contract.stores import MINUTE, SECOND, admit, attempted, claim_one, only, receipt, sent, statuses
 from tests.contract.test_outbox_sqlite import CLOCK, SCANNED, SQL, opened, plan
@@ -44,9 +44,6 @@ STATEMENTS = {
     "plain": "attempts",
     "laid": "receipts_unmatched",
     "awaits": "submissions_provider",
-    "heard": "attempts",
-    "settle_heard": "messages",
-    "these": "messages",
 }
 FOR_PEOPLE = {"last_receipt", "nobodys"}  # asked beside the writer, when somebody looks
 
@@ -176,7 +173,7 @@ def steps(raw: sqlite3.Connection, work: Callable[[], object]) -> int:
 
 
 def taken(raw: sqlite3.Connection, *told: ports.Receipt) -> ports.Received:
-    reported = receipts.Reported(provider="main", receipts=told)
+    reported = receipt_rows.Reported(provider="main", receipts=told)
     return receipts.receive(raw, keys=rows.Keys(b"k" * 32), now=CLOCK(), several=[reported])[0]
 
 

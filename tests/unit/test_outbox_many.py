@@ -41,6 +41,13 @@ def test_many_rows_are_the_same_as_one_after_the_other(pairs: list[tuple[int, in
     assert found == [pair for pair in kept(raw) if pair[0] % 7 == 0 and pair[0] < 300]
 
 
+def test_what_begins_with_with_is_counted_too() -> None:
+    raw, _ = table()
+    many.change(raw, ADD, [{"a": a, "b": 0} for a in range(100)])
+    change = "WITH told (a, b) AS (VALUES (:a, :b)) UPDATE t SET b = told.b FROM told WHERE t.a = told.a"
+    assert many.change(raw, change, [{"a": a, "b": 1} for a in range(50, 150)]) == 50
+
+
 def test_nothing_for_nobody() -> None:
     raw, seen = table()
     assert many.change(raw, ADD, []) == 0
