@@ -59,27 +59,6 @@ class Fault:
     bug: Exception | None = None
 
 
-class UnderWay:
-    """Counts what is under way (`with`), so that a close can wait for its end."""
-
-    def __init__(self) -> None:
-        self._count = 0
-        self._idle = asyncio.Event()
-
-    def __enter__(self) -> None:
-        self._count += 1
-
-    def __exit__(self, *_: object) -> None:
-        self._count -= 1
-        self._idle.set()
-
-    async def ended(self) -> None:
-        """Wait until there is nothing."""
-        while self._count:
-            self._idle.clear()
-            await self._idle.wait()
-
-
 class Client:
     """One peer's HTTP client: TLS verified, no proxy, no cookies, no redirects, nothing unpacked, nothing repeated.
 

@@ -126,7 +126,6 @@ class _Key(enum.Enum):
     MISTAKE = enum.auto()  # of the configuration, which keeps secrets out itself and names their keys
 
 
-_PLAINLY = frozenset({_Key.NUMBER, _Key.SENDER, _Key.ID, _Key.FREE})
 _SECRET_KEY = re.compile(
     "(?:^|_)(?:pass|password|passwd|passphrase|pwd|secrets?|token|credentials?|auth|authorization|cookie)(?:$|_)"
     "|api_?key|access_?key|private_?key"
@@ -216,9 +215,7 @@ class _Style:
         shown = {}
         for key, value in values.items():
             kind = _kind(key)
-            if kind in _PLAINLY and type(value) is str:  # nearly all of them
-                shown[key] = self._string(kind, value)
-            elif kind is not _Key.TEXT or self.reveal:
+            if kind is not _Key.TEXT or self.reveal:
                 shown[key] = self._value(kind, value, 0)
         trace = ""
         if error is not None:
@@ -289,11 +286,9 @@ class _Style:
         return shown
 
     def _string(self, kind: _Key, value: str) -> str:
-        if len(value) <= _LONGEST_CACHED:
-            return _hidden(kind, value, self.reveal)
         if len(value) > _LONGEST:
             value = f"{value[:_LONGEST]}… ({len(value)} characters)"
-        return _hidden.__wrapped__(kind, value, self.reveal)
+        return (_hidden if len(value) <= _LONGEST_CACHED else _hidden.__wrapped__)(kind, value, self.reveal)
 
 
 @lru_cache(maxsize=4096)  # events, names and causes repeat

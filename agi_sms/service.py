@@ -2,7 +2,6 @@
 
 import asyncio
 import contextlib
-import gc
 import os
 import random
 import signal
@@ -36,7 +35,7 @@ from agi_sms import (
     rounds,
     run_status,
     threads,
-    trigger,
+    warming,
 )
 from agi_sms.asterisk import agi, ami, ari, link
 from agi_sms.outbox import spool, sqlite
@@ -120,7 +119,7 @@ class Service:
                 wake=sender.wake,
                 wake_fetching=fetcher.wake,
             )
-            self._warm()
+            warming.warm(self._parts.config)
             self._attend()
             stack.push_async_callback(self._attending.end)
             self._workers = (sender, fetcher)
@@ -358,15 +357,6 @@ class Service:
     def _wake(self) -> None:
         for worker in self._workers:
             worker.wake()
-
-    def _warm(self) -> None:
-        """Load what phone numbers and templates load at their first use, before a call has to wait for it."""
-        loaded = self._parts.config
-        for name in loaded.nodes:
-            trigger.planned(loaded, trigger.sample(loaded, name))
-        # What there is now stays: to look through all of it for garbage again and again would hold calls up.
-        gc.collect()
-        gc.freeze()
 
     async def _listen(self, stack: contextlib.AsyncExitStack) -> None:
         listen = self._parts.config.settings.metrics

@@ -48,9 +48,7 @@ def write(
             node=target.name,
             description=target.description,
             time_zone=target.time_zone,
-            caller=shown["caller"],
-            dialled=shown["dialled"],
-            diverted_from=shown["diverted_from"],
+            **shown,
         )
         return template.render({**known, **(more or {})})
 

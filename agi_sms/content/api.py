@@ -10,7 +10,7 @@ import structlog
 import yarl
 from aiohttp import abc
 
-from agi_sms import durations, harmless, http_body, http_client, http_words, message, ports
+from agi_sms import durations, harmless, http_body, http_client, http_words, message, ports, under_way
 from agi_sms.content import reading
 from agi_sms.content import request as requests
 from agi_sms.content import settings as api_settings
@@ -90,7 +90,7 @@ class ApiSource:
             private_addresses=settings.private_addresses == "allow",
             keep_alive=False,  # one that the host closes just then would count as its fault
         )
-        self._under_way = http_client.UnderWay()
+        self._under_way = under_way.UnderWay()
         self._closed = False
 
     async def fetch(self, question: ports.Question) -> ports.Answer | ports.NoAnswer:

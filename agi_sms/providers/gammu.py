@@ -23,9 +23,9 @@ from typing import Annotated, Literal, TypeVar
 import pydantic
 import structlog
 
-from agi_sms import durations, errors, http_client, message, metrics, ports, segments
+from agi_sms import durations, errors, message, metrics, ports, segments, under_way
 from agi_sms.message import Status
-from agi_sms.providers import common, gammu_folders, gammu_reports, writer
+from agi_sms.providers import common, free_places, gammu_folders, gammu_reports, writer
 from agi_sms.providers.gammu_folders import Name, Place
 from agi_sms.providers.gammu_reports import Verdict
 
@@ -100,14 +100,14 @@ class GammuProvider:
         self._settings = settings
         self._clock = clock
         self._folders = gammu_folders.Folders(outbox=settings.outbox, sent=settings.sent, error=settings.error)
-        self._places = asyncio.Semaphore(settings.concurrency)
+        self._places = free_places.Places(settings.concurrency, settings.timeout)
         self._disk = writer.Writer(name)
         self._scanner = writer.Writer(f"{name}-scan")
         self._followed: set[str] = set()  # refs of messages whose files send() follows
         self._told: set[tuple[str, Status]] = set()  # what is known of files, by send() or by a receipt
         self._reports: dict[str, gammu_reports.Report | None] = {}  # by the name of an inbox file
         self._sizes: dict[str, int] = {}  # segments of sent files
-        self._under_way = http_client.UnderWay()
+        self._under_way = under_way.UnderWay()
         self._moved = 0  # files that smsd has moved
         self._closed = False
 
@@ -128,8 +128,7 @@ class GammuProvider:
             return message.Rejected(code="to", detail="no file name can be made of this recipient")
         with self._under_way:
             try:
-                async with asyncio.timeout(self._settings.timeout.total_seconds()):
-                    await self._places.acquire()
+                await self._places.take()
             except TimeoutError:
                 detail = f"{self._settings.concurrency} messages are in the outbox, and none has moved on"
                 return message.ProviderDown(code="busy", detail=detail)
@@ -138,7 +137,7 @@ class GammuProvider:
                 return await self._one(name, sized, again=submission.attempt > 1)
             finally:
                 self._followed.discard(name.ref)
-                self._places.release()
+                self._places.give()
 
     async def _one(self, name: Name, sized: segments.Sized, *, again: bool) -> message.Outcome:
         patience = self._settings.timeout + (sized.segments - 1) * SEGMENT

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 import structlog
 from aiohttp import abc
 
-from agi_sms import errors, harmless, http_body, http_client, message, ports
-from agi_sms.providers import http_answer, http_mask, http_request, http_settings, polling, receipts
+from agi_sms import errors, harmless, http_body, http_client, message, ports, under_way
+from agi_sms.providers import free_places, http_answer, http_mask, http_request, http_settings, polling, receipts
 
 log = structlog.get_logger(__name__)
 
@@ -39,7 +39,6 @@ class HttpProvider:
         self.on_uncertain = settings.on_uncertain
         self.timeout = 2 * settings.timeout  # for a free place, then for the request
         self._settings = settings
-        self._patience = settings.timeout.total_seconds()  # for a free place
         self._clock = clock
         self._builder = http_request.Builder(settings)
         self._mask = http_request.Mask(settings)
@@ -52,8 +51,8 @@ class HttpProvider:
         if settings.polling is not None:
             self._poller = polling.Poller(settings, settings.polling, self._mask)
         self._client = http_client.Client(ca_file=settings.ca_file, resolver=resolver)
-        self._places = asyncio.Semaphore(settings.concurrency)
-        self._under_way = http_client.UnderWay()
+        self._places = free_places.Places(settings.concurrency, settings.timeout)
+        self._under_way = under_way.UnderWay()
         self._closed = False
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
@@ -70,21 +69,13 @@ class HttpProvider:
             return message.Rejected(code="request", detail=self._words(str(error), hide))
         with self._under_way:
             try:
-                await self._place()
+                await self._places.take()
             except TimeoutError:
                 return message.ProviderDown(code="busy", detail=f"all {self._settings.concurrency} places are taken")
             try:
                 return await self._ask(request, hide)
             finally:
-                self._places.release()
-
-    async def _place(self) -> None:
-        """Take one of the places for requests under way. Raises TimeoutError."""
-        if not self._places.locked():  # then it waits for nobody, and needs no timer
-            await self._places.acquire()
-            return
-        async with asyncio.timeout(self._patience):
-            await self._places.acquire()
+                self._places.give()
 
     async def _exchange(self, request: http_request.Request, most: int) -> http_body.Raw | http_client.Fault:
         answer = await self._client.exchange(request, timeout=self._settings.timeout, most=most)

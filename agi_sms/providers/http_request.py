@@ -66,8 +66,7 @@ class Builder:
         self._auth_header = _compiled({auth.header.name: auth.header.value} if auth and auth.header else {})
         self._auth_query = _compiled({auth.query.name: auth.query.value} if auth and auth.query else {})
         self._kind = _kind(call.body)
-        self._checked = ""
-        self._last = ("", yarl.URL())  # an address and what was made of it: that of the next message is often the same
+        self._check = functools.lru_cache(1)(_check)  # the next address is often the same; it may hold a secret
         self._receipt_url = settings.receipt_url
         if settings.receipts is not None:
             self._receipt_url = settings.receipts.address(settings.receipt_url, self._secret)
@@ -91,19 +90,15 @@ class Builder:
 
     def _address(self, values: dict[str, object]) -> yarl.URL:
         address = self._url.render(values)
-        if address != self._checked:
-            _check(address)
-            self._checked = address
+        self._check(address)
         pairs = self._pairs(self._query, values) + self._pairs(self._auth_query, values)
         if pairs:
             joint = "&" if "?" in address else "?"
             address += joint + urllib.parse.urlencode(pairs, quote_via=urllib.parse.quote)
-        if address != self._last[0]:
-            try:
-                self._last = (address, yarl.URL(address, encoded=True))
-            except ValueError as error:
-                raise Unsendable(f"url: {error}") from error
-        return self._last[1]
+        try:
+            return yarl.URL(address, encoded=True)  # yarl keeps what it made of the last ones
+        except ValueError as error:
+            raise Unsendable(f"url: {error}") from error
 
     def _pairs(self, compiled: Compiled, values: dict[str, object]) -> list[tuple[str, str]]:
         rendered = [(name, template.render(values)) for name, template in compiled.items()]

@@ -16,7 +16,7 @@ from typing import Annotated, Literal, TypeVar
 import pydantic
 import structlog
 
-from agi_sms import durations, errors, harmless, http_client, message, metrics, ports, segments
+from agi_sms import durations, errors, harmless, message, metrics, ports, segments, under_way
 from agi_sms.message import Status
 from agi_sms.providers import common
 
@@ -76,7 +76,7 @@ class ModemProvider:
         self._refs: OrderedDict[str, str] = OrderedDict()  # by the driver's id, which it gives again and again
         self._early: OrderedDict[str, Mapping[str, str]] = OrderedDict()  # events that may be before their answer
         self._receipts: asyncio.Queue[ports.Receipt] = asyncio.Queue(_MOST_WAITING)
-        self._under_way = http_client.UnderWay()
+        self._under_way = under_way.UnderWay()
         self._closed = False
 
     # --- sending ----------------------------------------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from agi_sms import errors, harmless, http_client, message, ports, segments
+from agi_sms import errors, harmless, message, ports, segments, under_way
 from agi_sms.providers import common, templates
 
 _NUMBER = re.compile(r"\+?[0-9]{1,20}")
@@ -69,7 +69,7 @@ class SipProvider:
         self._to = templates.Template(settings.to)
         self._from = templates.Template(settings.sender)
         self._messenger = messenger
-        self._under_way = http_client.UnderWay()
+        self._under_way = under_way.UnderWay()
         self._closed = False
 
     async def send(self, submission: ports.Submission) -> message.Outcome:

@@ -14,8 +14,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
-from agi_sms import durations, harmless, http_words, message, ports
+from agi_sms import durations, harmless, http_words, message, ports, under_way
 from agi_sms.providers import (
+    free_places,
     http_mask,
     smpp_concatenation,
     smpp_inbox,
@@ -23,7 +24,6 @@ from agi_sms.providers import (
     smpp_outcomes,
     smpp_pace,
     smpp_pdus,
-    smpp_places,
     smpp_settings,
 )
 from agi_sms.providers.smpp_session import Lost, Session, Silent
@@ -72,12 +72,11 @@ class SmppProvider:
         self._inbox = smpp_inbox.Inbox(name, settings.receipt_id, clock=clock)
         self._link = smpp_link.Link(name, settings, self._inbox.take, pauses=pauses or smpp_link.Pauses(), clock=clock)
         self._pace = smpp_pace.Pace(settings.rate)
-        self._places = smpp_places.Places(settings.window, self._patience)
+        self._places = free_places.Places(settings.window, settings.timeout)
         self._references = smpp_concatenation.References(smpp_concatenation.width(settings.concatenation))
         self._sources = functools.lru_cache(_SENDERS)(self._source)
         self._mask = http_words.Mask(settings.secrets())
-        self._under_way = 0
-        self._idle = asyncio.Event()
+        self._under_way = under_way.UnderWay()
         self._closed = False
 
     async def send(self, submission: ports.Submission) -> message.Outcome:
@@ -88,13 +87,8 @@ class SmppProvider:
             bodies = self._bodies(submission)
         except smpp_concatenation.TooLong as error:
             return message.Rejected(code="segments", detail=str(error))
-        self._under_way += 1
-        try:
+        with self._under_way:
             return await self._all(bodies, submission)
-        finally:
-            self._under_way -= 1
-            if not self._under_way:
-                self._idle.set()
 
     async def run(self, take: ports.TakeReceipts) -> None:
         """Keep the connection up and hand receipts on, until cancelled."""
@@ -108,9 +102,7 @@ class SmppProvider:
     async def close(self) -> None:
         """Wait for the answers under way (each ends by its own deadline), then unbind. What is not begun is not."""
         self._closed = True
-        while self._under_way:
-            self._idle.clear()
-            await self._idle.wait()
+        await self._under_way.ended()
         await self._link.close()
 
     # --- submitting -------------------------------------------------------------------------------------------

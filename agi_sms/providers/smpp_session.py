@@ -14,7 +14,7 @@ import structlog
 from agi_sms import metrics
 from agi_sms.providers import smpp_outcomes
 from agi_sms.providers import smpp_pdus as pdus
-from agi_sms.providers.smpp_deadlines import Deadlines
+from agi_sms.providers.deadlines import Deadlines
 from agi_sms.providers.smpp_pdus import Command, Pdu, Status
 from agi_sms.providers.smpp_wire import Stalled, Wire
 

@@ -3,7 +3,7 @@
 import prometheus_client
 from aiohttp import web
 
-from agi_sms.web import listener
+from agi_sms.web import door, listener
 
 MOST_CONNECTIONS = 20
 DEADLINE = 10.0  # seconds, for the request's head, and again for taking the answer
@@ -13,7 +13,7 @@ _LARGEST = 1024  # bytes that may come with a request that needs none
 
 async def listen(host: str, port: int) -> listener.Listener:
     """Answer Prometheus there. Raises errors.AgiSmsError where that cannot be."""
-    limits = listener.Limits(
+    limits = door.Limits(
         connections=MOST_CONNECTIONS, asking=DEADLINE, answering=DEADLINE, body=_LARGEST, work=MOST_CONNECTIONS
     )
     return await listener.Listener.open(_answer, key="metrics.listen", host=host, port=port, limits=limits)

@@ -13,7 +13,7 @@ from concurrent import futures
 from aiohttp import web
 
 from agi_sms import errors, ports, turns
-from agi_sms.web import addresses, listener, telling
+from agi_sms.web import addresses, door, listener, telling
 
 MOST_CONNECTIONS = 200
 MOST_AT_WORK = 100  # requests being read and kept at once; one more is to come again
@@ -40,7 +40,7 @@ async def listen(
     Raises errors.AgiSmsError where that cannot be.
     """
     desk = _Receipts(public_url=public_url.rstrip("/"), providers=providers, take=take)
-    limits = listener.Limits(
+    limits = door.Limits(
         connections=MOST_CONNECTIONS, asking=ASKING, answering=ANSWERING, body=LARGEST, work=MOST_AT_WORK, idle=IDLE
     )
     return await listener.Listener.open(desk.answer, key="receipts.listen", host=host, port=port, limits=limits)

@@ -8,7 +8,7 @@ import pytest
 from aiohttp import web
 
 from agi_sms import turns
-from agi_sms.web import listener, receipts
+from agi_sms.web import door, receipts
 from tests.contract import desks
 
 CHUNKED = b"POST /receipts/company HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -69,7 +69,7 @@ async def test_of_all_that_comes_in_a_turn_one_piece_is_taken(name: str, monkeyp
             watch.end()
         assert len({turn for turn, _, _ in watch.taken}) == len(watch.taken)
         assert max(size for _, _, size in watch.taken) <= turns.PIECE
-        whole = receipts.LARGEST + listener._HEAD
+        whole = receipts.LARGEST + door._HEAD
         for one in {handler for _, handler, _ in watch.taken}:
             assert sum(size for _, handler, size in watch.taken if handler == one) <= whole
         assert not any(answer.startswith(b"HTTP/1.1 200") for answer in answers)

@@ -234,6 +234,8 @@ NO_REQUESTS = {
     "a long name of a header": POST + b"x" * 20_000 + b": x\r\n\r\n",
     "a long line": b"POST /receipts/company?" + b"x" * 20_000 + b" HTTP/1.1\r\n\r\n",
     "an endless line": b"x" * 3_000_000,
+    "a head whose lines end in LF": WHOLE.replace(b"\r\n", b"\n") + b"\r\n\r\n",
+    "a head that ends in LF": POST + b"Content-Length: 4\n\nid=1\r\n\r\n",
     "NUL in a header": POST + b"X: a\0b\r\n\r\n",
     "NUL in the address": b"GET /receipts/company\0 HTTP/1.1\r\nHost: x\r\n\r\n",
     "NUL": b"\0" * 5000,

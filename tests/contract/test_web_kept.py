@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from agi_sms import errors, ports, turns
-from agi_sms.web import listener, receipts
+from agi_sms.web import door as web_door
+from agi_sms.web import receipts
 from tests.contract import desks, doors
 from tests.contract.test_web_hostile import faults
 
@@ -163,7 +164,7 @@ async def test_a_later_request_has_no_more_bytes_than_the_first(desk: desks.Desk
 
 
 async def test_so_many_requests_and_no_more(desk: desks.Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(listener, "_MOST_REQUESTS", 3)
+    monkeypatch.setattr(web_door, "_MOST_REQUESTS", 3)
     async with desk.connected() as (reader, writer):
         for number in range(3):
             writer.write(WHOLE)

@@ -152,6 +152,14 @@ def test_what_is_the_same_in_each_request_is_made_once_and_what_is_not_is_not() 
     assert fixed.build(SAMPLE).url is fixed.build(replace(SAMPLE, to="+1")).url
 
 
+def test_an_address_that_was_checked_is_known_to_its_own_builder_only_and_until_the_next_one() -> None:
+    one, other = (http_request.Builder(made(url="https://h/{{ to|digits }}")) for _ in range(2))
+    for to in ("+48600100200", "+48600100201", "+48600100201"):
+        one.build(replace(SAMPLE, to=to))
+    assert one._check.cache_info()[:] == (1, 2, 1, 1)  # hits, misses, most, kept
+    assert other._check.cache_info().currsize == 0
+
+
 @pytest.mark.parametrize(
     ("sender", "kind"),
     [

@@ -1,22 +1,23 @@
-"""Deadlines with one timer for all, and the places of a window: first come, first served, nobody for ever."""
+"""Deadlines with one timer for all, and places with them: first come, first served, nobody for ever."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 
-from agi_sms.providers.smpp_deadlines import Deadlines
-from agi_sms.providers.smpp_places import Places
+from agi_sms.providers.deadlines import Deadlines
+from agi_sms.providers.free_places import Places
 
-PATIENCE = 10.0  # seconds: a deadline for what has to come
+PATIENCE = timedelta(seconds=10)  # a deadline for what has to come
 
 
 async def gone(count: int, late: list[str]) -> None:
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE.total_seconds()):
         while len(late) < count:  # noqa: ASYNC110
             await asyncio.sleep(0.001)
 
 
-async def test_smpp_deadlines_come_in_their_order_whatever_the_order_of_their_begin() -> None:
+async def test_deadlines_come_in_their_order_whatever_the_order_of_their_begin() -> None:
     late: list[str] = []
     deadlines = Deadlines(late.append)
     now = asyncio.get_running_loop().time()
@@ -32,7 +33,7 @@ async def test_smpp_deadlines_come_in_their_order_whatever_the_order_of_their_be
     assert late[3:] == ["again"]
 
 
-async def test_smpp_deadlines_that_are_stopped_or_over_are_not_heard_of() -> None:
+async def test_deadlines_that_are_stopped_or_over_are_not_heard_of() -> None:
     late: list[str] = []
     deadlines, others = Deadlines(late.append), Deadlines(late.append)
     now = asyncio.get_running_loop().time()
@@ -44,7 +45,7 @@ async def test_smpp_deadlines_that_are_stopped_or_over_are_not_heard_of() -> Non
     assert late == ["last"]
 
 
-async def test_smpp_one_that_is_late_may_end_another() -> None:
+async def test_one_that_is_late_may_end_another() -> None:
     late: list[str] = []
 
     def hear(key: str) -> None:
@@ -59,14 +60,14 @@ async def test_smpp_one_that_is_late_may_end_another() -> None:
     assert late == ["a", "c"]
 
 
-async def test_smpp_places_go_to_who_came_first() -> None:
+async def test_places_go_to_who_came_first() -> None:
     places, order = Places(2, PATIENCE), list[int]()
 
     async def come(number: int) -> None:
         await places.take()
         order.append(number)
 
-    async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(PATIENCE.total_seconds()), asyncio.TaskGroup() as group:
         for number in range(5):
             group.create_task(come(number))
         await asyncio.sleep(0)
@@ -76,8 +77,8 @@ async def test_smpp_places_go_to_who_came_first() -> None:
     assert order == [0, 1, 2, 3, 4]
 
 
-async def test_smpp_without_a_place_in_time() -> None:
-    places = Places(1, 0.01)
+async def test_without_a_place_in_time() -> None:
+    places = Places(1, timedelta(milliseconds=10))
     await places.take()
     with pytest.raises(TimeoutError):
         await places.take()
@@ -87,7 +88,7 @@ async def test_smpp_without_a_place_in_time() -> None:
 
 
 @pytest.mark.parametrize("given", [False, True], ids=["before", "after it was given"])
-async def test_smpp_who_is_cancelled_keeps_no_place(given: bool) -> None:
+async def test_who_is_cancelled_keeps_no_place(given: bool) -> None:
     places = Places(1, PATIENCE)
     await places.take()
     waiting = asyncio.create_task(places.take())
@@ -99,6 +100,6 @@ async def test_smpp_who_is_cancelled_keeps_no_place(given: bool) -> None:
         await waiting
     if not given:
         places.give()
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(PATIENCE.total_seconds()):
         await places.take()
     assert places._free == 0

@@ -1,16 +1,17 @@
-"""Places in a window: who comes first gets one first, and nobody waits longer than his patience."""
+"""Places for what may be under way at once: who comes first gets one first, nobody waits longer than his patience."""
 
 import asyncio
+from datetime import timedelta
 
-from agi_sms.providers.smpp_deadlines import Deadlines
+from agi_sms.providers.deadlines import Deadlines
 
 
 class Places:
-    """So many places. `patience` is in seconds."""
+    """So many places. Making them needs no running loop."""
 
-    def __init__(self, count: int, patience: float) -> None:
+    def __init__(self, count: int, patience: timedelta) -> None:
         self._free = count
-        self._patience = patience
+        self._patience = patience.total_seconds()
         self._waiting: dict[asyncio.Future[bool], None] = {}  # in their order; True is a place, False is none
         self._deadlines: Deadlines[asyncio.Future[bool]] | None = None
 
