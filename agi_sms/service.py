@@ -192,6 +192,7 @@ class Service:
                     unknown=self._unknown,
                     ours=_serving(entry),
                     wake=missed,
+                    may_leave=entry is not None,
                 )
                 doors.append((self._watch.named(f"ami {name}", drain), drain.run))
         return doors

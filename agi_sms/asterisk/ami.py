@@ -54,9 +54,22 @@ class Looked:
     by_event: int = 0  # visits that an event should have told of
 
     @property
+    def hurry(self) -> bool:
+        """Whether there is more to be done than a look now and then."""
+        return self.pause < DRAIN_EVERY
+
+    @property
     def thorough(self) -> bool:
         """Whether it left nothing that the next one finds."""
-        return self.spare > 0 and self.pause == DRAIN_EVERY
+        return self.spare > 0 and not self.hurry
+
+
+@dataclass(frozen=True, kw_only=True)
+class Times:
+    """Of the next look, by the event loop's clock: when it is due, and the earliest, also where something wakes."""
+
+    look_at: float
+    not_before: float
 
 
 @dataclass(kw_only=True)
@@ -80,6 +93,7 @@ class AmiDrain:
         unknown: Callable[[str], str] = lambda _: "",
         ours: Callable[[], bool] = lambda: True,
         wake: asyncio.Event | None = None,
+        may_leave: bool = True,
     ) -> None:
         """Nothing is connected before `run`; `receive` stores a visit. `wake` is set by who wants a look soon.
 
@@ -87,6 +101,8 @@ class AmiDrain:
         a record that names it stays where it is.
         `ours` is asked before each look whether the visits are ours to take: while another gateway serves the
         calls, they are that one's, and two would send twice.
+        `may_leave` where somebody else tells, by `wake`, that Asterisk is back: then a user who may hear no events is
+        logged in for each look only.
         """
         self._pbx = pbx
         self._settings = settings
@@ -97,6 +113,7 @@ class AmiDrain:
         self._link = link.Link(pbx, "ami")
         self._log = log.bind(pbx=pbx)
         self._wake = wake or asyncio.Event()
+        self._may_leave = may_leave and not settings.bare_events
         self._told = asyncio.Event()  # by an event of the dialplan
         self._events = user_events.UserEvents(
             pbx, self._hand_over, clock=clock, ours=ours, look=self._told.set, bare=settings.bare_events
@@ -130,68 +147,71 @@ class AmiDrain:
             await asyncio.wait({storing})
 
     async def _stay_connected(self) -> None:
+        loop = asyncio.get_running_loop()
         while True:
-            pause = 0.0
+            pause, away = 0.0, None
             try:
                 async with ami_client.connected(
                     self._settings, events=hearing.EVENTS, take=self._events.take
                 ) as connection:
-                    pause = await self._serve(connection)
+                    away = await self._serve(connection)
             except errors.PbxRefused as error:
                 pause = self._link.refused(error, ami_client.RIGHTS_HINT)
             except errors.PbxError as error:
                 pause = self._link.down(error)
-            else:
-                pause = await self._away(pause)
-            await asyncio.sleep(pause)
+            if away is not None:
+                await self._stay_away(away)
+                pause = away.not_before - loop.time()
+            await asyncio.sleep(max(0.0, pause))
 
-    async def _away(self, seconds: float) -> float:
-        """Stay away for so long, or until woken; what remains to be waited then."""
-        if not seconds:
-            return 0.0
+    async def _stay_away(self, times: Times) -> None:
+        """Until the next look is due; where woken, until the dialplan has written its record."""
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout_at(times.look_at):
                 await self._wake.wait()
         except TimeoutError:
-            return 0.0
+            return
         self._wake.clear()
-        return SETTLE
+        await asyncio.sleep(SETTLE)
 
-    async def _serve(self, connection: ami_client.Connection) -> float:
+    async def _serve(self, connection: ami_client.Connection) -> Times | None:
         """Look at once, when woken or told, and now and then.
 
-        Returns where it is better to log in anew, and in how many seconds: at once, or when the next look is due,
-        where nothing would be heard until then. Asterisk makes all its events for every session that is open, and
-        wakes it for each of them, also one that may hear none.
+        Returns where it is better to log in anew: at once (None), or for the next look, where nothing would be heard
+        until then. Asterisk makes all its events for every session that is open, and wakes it for each of them, also
+        one that may hear none.
         """
         loop = asyncio.get_running_loop()
         told = False
         await self._hearing.begin(connection, loop.time())
-        look_at = not_before = probe_at = loop.time()
+        look_at = not_before = probe_at = woken_at = loop.time()
         while True:
             now = loop.time()
             if self._wake.is_set():
                 self._wake.clear()
-                look_at = min(look_at, now + SETTLE)
+                woken_at = now + SETTLE
+                look_at = min(look_at, woken_at)
             if self._told.is_set():
                 self._told.clear()
                 look_at, told = now, True
-            if now >= max(look_at, not_before):
+            if (began := now) >= max(look_at, not_before):
                 looked = await self._drain(connection)
                 now = loop.time()
                 look_at, not_before, probe_at = now + looked.pause, now + looked.spare, now + PROBE_EVERY
+                if began < woken_at:  # the record of who woke may not have been there
+                    look_at = min(look_at, woken_at)
                 self._hearing.looked(untold=looked.by_event > 0 and not told, thorough=looked.thorough, now=now)
                 told = False
                 if self._link.state is not State.SERVING:
                     self._link.up()  # not before: a user who may log in may still lack the right to read
-                if looked.thorough and self._hearing.deaf and not self._settings.bare_events:
+                if self._may_leave and not looked.hurry and self._hearing.deaf:
                     self._hearing.leave(now)
-                    return looked.pause
+                    return Times(look_at=max(look_at, not_before), not_before=not_before)
             elif now >= probe_at:
                 await connection.ping()
                 probe_at = loop.time() + PROBE_EVERY
             if await self._hearing.again(connection, now):
-                return 0.0
+                return None
             await self._rest(connection, min(probe_at, max(look_at, not_before)) - loop.time())
 
     async def _rest(self, connection: ami_client.Connection, seconds: float) -> None:

@@ -57,6 +57,7 @@ class Hearing:
         self._thorough, self._doubt, self._away = self._thorough and self._away, None, False
         self._before, self._again_at = self._heard(), now + AGAIN_EVERY
         self._found(await _reads(connection, self._user))
+        self._thorough = self._thorough and self._reads is Reads.NO  # now there would be an event
 
     def looked(self, *, untold: bool, thorough: bool, now: float) -> None:
         """After each look into AstDB. `untold`: visits that an event should have told of were there, and none did.

@@ -239,6 +239,8 @@ def test_name_that_looks_like_an_offset_is_cut_and_nothing_else(asterisk: asteri
     [
         (b"x,recipients=+19005550100", b"x,recipients=+19005550100"),
         (b'"&:?)', b'"&:?)'),
+        (b"12(34", b"12(34"),
+        (b"12)34", b"12)34"),
         (b"\xff\xfe", b"112"),  # Asterisk 22 refuses such a dialled number, and the extension is the next best
     ],
     ids=repr,
@@ -250,6 +252,24 @@ def test_hostile_numbers(asterisk: asterisk.Asterisk, number: bytes, dialled: by
     call(asterisk, "112")
     facts = only(asterisk)[1]
     assert (facts["caller"], facts["dialled"], facts["var.LAST"]) == (number, dialled, b"1")
+
+
+@pytest.mark.parametrize(
+    "number", [b"12(34", b"12)34", b"1234)", b"(", b"5?3:4", b'"5', b"5;3|4", b"${X}5", b"5,6=7", b"%285"], ids=repr
+)
+def test_hostile_numbers_go_through_no_function_that_splits_them(asterisk: asterisk.Asterisk, number: bytes) -> None:
+    put(asterisk, "name", base64.b64encode(number).decode())
+    call(asterisk, "113")
+    for _, facts in missed(asterisk):
+        assert (facts["dialled"], facts["trunk"], facts["diverted_from"]) == (number, number, number)
+    assert {node for node, _ in missed(asterisk)} == {"FIRST", "SECOND"}
+
+
+def test_a_did_that_is_no_pattern_for_anybody(asterisk: asterisk.Asterisk) -> None:
+    """REGEX() itself fails with it; what was dialled is the next best."""
+    put(asterisk, "name", base64.b64encode(b"5):3").decode())
+    call(asterisk, "113")
+    assert {facts["dialled"] for _, facts in missed(asterisk)} == {b"113"}
 
 
 def test_hostile_caller_name_over_sip(asterisk: asterisk.Asterisk) -> None:

@@ -206,10 +206,12 @@ async def running(
     *,
     unknown: Callable[[str], str] = lambda _: "",
     ours: Callable[[], bool] = lambda: True,
+    may_leave: bool = True,
     **more: Any,
 ) -> AsyncIterator[ami.AmiDrain]:
     """The door, opened; closed again in the end."""
-    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW, unknown=unknown, ours=ours)
+    given: dict[str, Any] = {"unknown": unknown, "ours": ours, "may_leave": may_leave}
+    drain = ami.AmiDrain("pbx1", settings(fake, **more), intake.receive, clock=lambda: NOW, **given)
     task = asyncio.create_task(drain.run())
     try:
         yield drain

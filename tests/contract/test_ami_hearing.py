@@ -305,3 +305,66 @@ async def test_an_asterisk_that_went_while_nobody_was_there_is_missed(fake: Fake
         fake.ending = False
         await doors.until(lambda: drain.state is link.State.SERVING)
     assert said(logged)[:3] == [NONE, "connected to Asterisk", "connection to Asterisk lost"]
+
+
+@pytest.mark.parametrize("more", [{"may_leave": False, "bare_events": False}, {"bare_events": True}], ids=str)
+async def test_who_is_needed_there_stays(fake: FakeAstDb, more: dict[str, Any]) -> None:
+    """Nobody else tells that Asterisk is back, or events alone are visits."""
+    fake.read = "Line-000000-000001: read=command"
+    async with running(fake, Intake(fake), **more):
+        await doors.until(lambda: len(fake.done("DBGetTree")) > 4)
+    assert fake.logins == 1
+
+
+async def test_who_stands_by_is_away_too(fake: FakeAstDb) -> None:
+    fake.read = "Line-000000-000001: read=command"
+    async with running(fake, Intake(fake), ours=lambda: False, bare_events=False):
+        await doors.until(lambda: fake.logins > 3)
+    assert fake.done("DBGetTree") == []
+
+
+async def test_who_is_woken_again_and_again_leaves_asterisk_its_pauses(
+    fake: FakeAstDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A record that cannot be used stays, and reading it takes its time."""
+    monkeypatch.setattr(ami, "DRAIN_EVERY", 3600.0)
+    monkeypatch.setattr(ami, "LOOK_PAUSE", 3600.0)
+    fake.read = "Line-000000-000001: read=command"
+    async with running(fake, Intake(fake), bare_events=False) as drain:
+        await doors.until(lambda: bool(fake.writers) and fake.writers[0].is_closing())
+        drain.wake()
+        await doors.until(lambda: not drain._wake.is_set())
+        for _ in range(20):
+            drain.wake()
+            await asyncio.sleep(0.005)  # longer than SETTLE, all of them
+    assert fake.logins == 1
+
+
+async def test_what_is_written_after_a_look_that_was_due_anyway(
+    fake: FakeAstDb, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who wakes writes its record a little later: here the look at the login is the one that was due."""
+    monkeypatch.setattr(ami, "DRAIN_EVERY", 3600.0)
+    monkeypatch.setattr(ami, "SETTLE", 0.2)
+    intake = Intake(fake)
+    async with running(fake, intake) as drain:
+        drain.wake()
+        await doors.until(lambda: len(fake.done("DBGetTree")) == 1)
+        fake.records["v-1"] = told("v-1")
+        await doors.until(lambda: not fake.records)
+    assert intake.ids == ["v-1"]
+
+
+async def test_what_was_recorded_while_away_is_no_sign_once_events_may_be_heard(
+    fake: FakeAstDb, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.read = "Line-000000-000001: read=command"
+    monkeypatch.setattr(ami, "DRAIN_EVERY", 3600.0)
+    async with running(fake, Intake(fake), bare_events=False) as drain:
+        await doors.until(lambda: bool(fake.writers) and fake.writers[0].is_closing())
+        fake.read = "Line-000000-000001: read=user"
+        fake.records["v-1"] = told("v-1")
+        monkeypatch.setattr(ami, "DRAIN_EVERY", 0.1)
+        drain.wake()
+        await doors.until(lambda: len(fake.done("DBGetTree")) > 6)
+    assert MISSED not in said(logged)
