@@ -8,7 +8,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rig import sipp
@@ -85,6 +85,10 @@ def measure(asterisk: Asterisk, directory: pathlib.Path, of: sizes.Sizes, tell: 
     found = []
     for rate, runs in _alternate(asterisk, directory, of, of.rates, subjects, tell).items():
         found += figures_at(rate, runs)
+    subjects = {"gateway": subjects["gateway"], "variable": subjects["variable"]}
+    with _hears_nothing(asterisk):
+        runs = _alternate(asterisk, directory / "deaf", of, (of.deaf_rate,), subjects, tell)[of.deaf_rate]
+    found += figures_deaf(of.deaf_rate, runs)
     with processes.helper("company", 0, SLOW) as slow, processes.helper("company", 0, 0) as quick:
         asking = {
             "5 s": _gateway(*_asking(slow.says())),
@@ -92,6 +96,21 @@ def measure(asterisk: Asterisk, directory: pathlib.Path, of: sizes.Sizes, tell: 
         }
         runs = _alternate(asterisk, directory, of, (of.slow_rate,), asking, tell)[of.slow_rate]
     return [*found, *figures_slow(of.slow_rate, runs)]
+
+
+@contextlib.contextmanager
+def _hears_nothing(asterisk: Asterisk) -> Iterator[None]:
+    """Without `read = user` the gateway is logged in to AMI for its looks only."""
+    shipped = (asterisk.directory / "etc" / "manager.conf").read_text()
+    if "read = user\n" not in shipped:
+        raise ValueError("config/asterisk/manager.conf has no line `read = user`")
+    asterisk.configure("manager.conf", shipped.replace("read = user\n", "", 1))
+    asterisk.cli("manager reload")
+    try:
+        yield
+    finally:
+        asterisk.configure("manager.conf", shipped)
+        asterisk.cli("manager reload")
 
 
 def floor_subroutine() -> str:
@@ -148,6 +167,16 @@ def figures_at(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.F
     ]
 
 
+def figures_deaf(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
+    """Of the subjects `gateway` and `variable`, where no session of AMI is open; for the record."""
+    found = []
+    for name, part in (("p50", 0.5), ("p99", 0.99)):
+        ours, floor = (tuple(figures.quantile(run.held, part) for run in runs[who]) for who in ("gateway", "variable"))
+        what = f"held, {name}, {rate:g} calls/s, AMI user without `read = user`"
+        found.append(figures.Figure(section="hold", name=what, unit="ms", ours=ours, floor=floor))
+    return found
+
+
 def figures_slow(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
     """Beside itself: with a content API and a provider that take 5 s, and with the same that answer at once.
 
@@ -174,7 +203,7 @@ def _asking(port: int) -> tuple[dict[str, Any], str, dict[str, Any]]:
 
 def _gateway(node: Mapping[str, Any], number: str, more: Mapping[str, Any] | None = None) -> One:
     def run(asterisk: Asterisk, directory: pathlib.Path, rate: float, calls: int) -> Run:
-        tree = {"log": {"format": "json", "level": "info"}, **(more or {})}
+        tree = {"log": {"format": "json", "level": "info"}, "pbx": {"main": gateways.way_in(asterisk)}, **(more or {})}
         gateway = gateways.Gateway(directory, asterisk, node, **tree).start()
         try:
             ended, cpu = _load(asterisk, number, rate, calls, gateway.pid)
