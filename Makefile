@@ -45,7 +45,7 @@ fuzz: $(STAMP) ## anything at every edge, with 20 times the examples of `make te
 	PYTHONPATH=docker $(BIN)/python -m tests.fuzz $(ARGS)
 
 MUTATION := .cache/mutation
-mutation: $(STAMP) ## small faults in the pure files: does a test notice each of them? (15 minutes)
+mutation: $(STAMP) ## small faults in the pure files: does a test notice each of them? (an hour; ARGS=agi_sms/FILE.py: that one)
 	@test -x $(MUTATION)/bin/mutmut || ($(PYTHON) -m venv $(MUTATION) && $(MUTATION)/bin/pip install -q mutmut==3.8.1)
 	@echo $(CURDIR)/.venv/lib/python3.*/site-packages > $$(echo $(MUTATION)/lib/python3.*/site-packages)/borrowed.pth
 	$(MUTATION)/bin/python -m tests.mutation $(ARGS)

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
+from collections.abc import Iterator
 
 import click
 from rich.console import Console
@@ -20,16 +21,51 @@ from rich.table import Table
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MUTMUT = pathlib.Path(sys.executable).with_name("mutmut")
 FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to notice
+    "agi_sms/app_arguments.py": ("tests/unit/test_arguments.py", "tests/unit/test_dialplan_model.py"),
+    "agi_sms/asterisk/agi_header.py": ("tests/unit/test_agi_header.py",),
+    "agi_sms/asterisk/arguments.py": ("tests/unit/test_arguments.py",),
+    "agi_sms/asterisk/config_answer.py": ("tests/unit/test_config_answer.py",),
     "agi_sms/breaker.py": ("tests/unit/test_breaker.py",),
+    "agi_sms/config_routes.py": ("tests/unit/test_routes.py",),
+    "agi_sms/config_words.py": ("tests/unit/test_config_words.py", "tests/unit/test_config_mistakes.py"),
+    "agi_sms/content/reading.py": ("tests/unit/test_content_reading.py", "tests/unit/test_content_xml.py"),
+    "agi_sms/content/request.py": ("tests/unit/test_content_request.py",),
+    "agi_sms/content/xml_tree.py": ("tests/unit/test_content_xml.py",),
     "agi_sms/durations.py": ("tests/unit/test_durations.py",),
-    "agi_sms/numbers.py": ("tests/unit/test_numbers.py",),
+    "agi_sms/echoes.py": ("tests/unit/test_http_mask.py",),
+    "agi_sms/harmless.py": ("tests/unit/test_plain.py",),
+    "agi_sms/http_body.py": ("tests/unit/test_http_body.py",),
+    "agi_sms/http_words.py": ("tests/unit/test_content_settings.py", "tests/unit/test_http_rules.py"),
+    "agi_sms/ids.py": ("tests/unit/test_ids.py",),
+    "agi_sms/node.py": (
+        "tests/unit/test_plan.py",
+        "tests/unit/test_resolution.py",
+        "tests/unit/test_routes.py",
+        "tests/unit/test_when.py",
+    ),
+    "agi_sms/numbers.py": ("tests/unit/test_numbers.py", "tests/unit/test_routes.py"),
     "agi_sms/outbox/fates.py": ("tests/contract/test_outbox_fates.py",),
-    "agi_sms/plan.py": ("tests/unit/test_plan.py", "tests/unit/test_when.py"),
+    "agi_sms/plain.py": ("tests/unit/test_plain.py",),
+    "agi_sms/plan.py": (
+        "tests/unit/test_plan.py",
+        "tests/unit/test_resolution.py",
+        "tests/unit/test_routes.py",
+        "tests/unit/test_when.py",
+    ),
     "agi_sms/polling.py": ("tests/unit/test_polling_pace.py", "tests/contract/test_polling.py"),
     "agi_sms/prices.py": ("tests/unit/test_prices.py",),
+    "agi_sms/providers/signatures.py": ("tests/unit/test_signatures.py", "tests/unit/test_signatures_coverage.py"),
+    "agi_sms/providers/smpp_concatenation.py": ("tests/unit/test_smpp_concatenation.py",),
+    "agi_sms/providers/smpp_outcomes.py": ("tests/unit/test_smpp_settings.py",),
+    "agi_sms/providers/smpp_pace.py": ("tests/unit/test_smpp_pace.py",),
+    "agi_sms/providers/smpp_pdus.py": ("tests/unit/test_smpp_pdus.py",),
+    "agi_sms/providers/smpp_receipts.py": ("tests/unit/test_smpp_receipts.py",),
+    "agi_sms/providers/templates.py": ("tests/unit/test_provider_templates.py",),
+    "agi_sms/rates.py": ("tests/unit/test_rates.py",),
     "agi_sms/resolution.py": ("tests/unit/test_resolution.py",),
     "agi_sms/retry.py": ("tests/unit/test_retry.py",),
     "agi_sms/segments.py": ("tests/unit/test_segments.py",),
+    "agi_sms/templates.py": ("tests/unit/test_text.py",),
     "agi_sms/text.py": ("tests/unit/test_text.py",),
 }
 COPIED = (
@@ -45,6 +81,14 @@ COPIED = (
 )
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "results")
 SELECTION = "not running_gateway"  # a process of its own runs what is installed, not what was changed
+UNHURRIED = "--hypothesis-profile=ci"  # the same examples each time, and slowness is no fault that a test noticed
+FRESH = ("-p", "tests.mutation.fresh")
+PATIENCE = "timeout=30"  # seconds: what ends no more is noticed then; each of these tests takes a second or so
+SHOW = """
+import json, sys
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+print(json.dumps([get_diff_for_mutant(name, path=path) for name, path in json.load(sys.stdin)]))
+"""
 CAUGHT = frozenset({"killed", "timeout", "segfault", "caught by type check"})
 
 
@@ -66,8 +110,8 @@ def main(least: float, jobs: int, files: tuple[str, ...], *, show: bool) -> None
         subprocess.run([MUTMUT, "run", "--max-children", str(jobs)], cwd=copy, check=True)
         fates = _fates(copy)
         if show:
-            for name in [name for name, fate in fates.items() if fate not in CAUGHT]:
-                console.print(_difference(copy, name), markup=False, highlight=False)
+            for told in _differences(copy, [name for name, fate in fates.items() if fate not in CAUGHT]):
+                console.print(told, markup=False, highlight=False)
     by_file = {file: Counter[bool]() for file in chosen}
     for name, fate in fates.items():
         by_file[_file(name)][fate in CAUGHT] += 1
@@ -89,7 +133,18 @@ def _copy(directory: pathlib.Path, chosen: tuple[str, ...]) -> None:
         "source_paths": ["agi_sms"],
         "only_mutate": list(chosen),
         "also_copy": [name for name in COPIED if name not in ("agi_sms", "tests", "pyproject.toml")],
-        "pytest_add_cli_args": ["-p", "no:cacheprovider", "-o", "addopts=", "-k", SELECTION],
+        "pytest_add_cli_args": [
+            "-p",
+            "no:cacheprovider",
+            "-o",
+            "addopts=",
+            "-o",
+            PATIENCE,
+            "-k",
+            SELECTION,
+            UNHURRIED,
+            *FRESH,
+        ],
         "pytest_add_cli_args_test_selection": list(dict.fromkeys(test for file in chosen for test in FILES[file])),
     }
     with (directory / "pyproject.toml").open("a", encoding="utf-8") as file:
@@ -104,10 +159,15 @@ def _fates(directory: pathlib.Path) -> dict[str, str]:
     return dict(re.findall(r"^\s*(\S+__mutmut_\d+): (.+?)\s*$", told, re.MULTILINE))
 
 
-def _difference(directory: pathlib.Path, name: str) -> str:
-    told = subprocess.run([MUTMUT, "show", name], cwd=directory, check=False, capture_output=True, text=True).stdout
-    lines = [line for line in told.splitlines() if re.match(r"[-+](?![-+]{2} )", line)]
-    return "\n".join([f"{_file(name)}: {name.rpartition('.')[2]}", *lines, ""])
+def _differences(directory: pathlib.Path, names: list[str]) -> Iterator[str]:
+    """What was changed in each; all asked of one process, because `mutmut show` takes a second for one."""
+    asked = json.dumps([(name, _file(name)) for name in names])
+    told = subprocess.run(
+        [sys.executable, "-c", SHOW], cwd=directory, check=True, input=asked, capture_output=True, text=True
+    ).stdout
+    for name, difference in zip(names, json.loads(told), strict=True):
+        lines = [line for line in difference.splitlines() if re.match(r"[-+](?![-+]{2} )", line)]
+        yield "\n".join([f"{_file(name)}: {name.rpartition('.')[2]}", *lines, ""])
 
 
 def _file(name: str) -> str:

@@ -76,6 +76,32 @@ def test_what_is_not_whole(torn: list[str]) -> None:
     assert not found.whole
 
 
+def test_what_a_line_break_leaves_of_the_values() -> None:
+    found = read(agi_calleridname="a: b", agi_accountcode="c: d: e", agi_channel="PJSIP/a: b-1")
+    assert (found.values["agi_calleridname"], found.values["agi_accountcode"]) == ("a: b", "c: d: e")
+    assert found.values["agi_channel"] == "PJSIP/a: b-1"
+    torn = read(agi_calleridname="x\nagi_dnid: 1\nno colon", agi_accountcode="y\nalone")
+    assert torn.values["agi_calleridname"] == "x"
+    assert torn.values["agi_accountcode"] == "y"
+    assert not {"agi_dnid", "no colon", "alone"} & torn.values.keys()  # one is there twice, the others are no lines
+
+
+def test_an_argument_is_no_value() -> None:
+    found = read("n", "a=1", "b=2")
+    assert not any(key.startswith("agi_arg_") for key in found.values)
+    assert read().values["agi_threadid"]
+
+
+def test_a_header_without_its_end_or_its_strangers() -> None:
+    cut = agi_header.read(lines()[:8])
+    assert cut is not None
+    assert (cut.args, cut.whole) == (("reception", "back=1"), False)
+    assert cut.values.keys() == {line.partition(":")[0] for line in lines()[:8]}
+    more = agi_header.read([*lines()[:8], "agi_arg_1: a=1"])
+    assert more is not None
+    assert more.args == ("reception", "back=1")
+
+
 STRANGERS = ("agi_callerid", "agi_calleridname", "agi_dnid", "agi_rdnis", "agi_extension", "agi_accountcode")
 
 

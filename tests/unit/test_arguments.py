@@ -1,5 +1,6 @@
 """The parser of what the dialplan hands over: nothing but ArgumentError, and no stranger's argument gets through."""
 
+import hashlib
 import string
 import urllib.parse
 from collections.abc import Mapping
@@ -82,6 +83,22 @@ def test_split_leaves_the_last_place_as_it_stands(tail: str, expected: list[str]
     found = arguments.split(data, most=arguments.STASIS_ARGUMENTS)
     assert found[-2:] == expected
     assert len(found) == arguments.STASIS_ARGUMENTS
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        ("a)b(c,d", ["a)b(c,d"]),
+        ("((a,b),c),d", ["((a,b),c)", "d"]),
+        ("[[a,b],c],d", ["[[a,b],c]", "d"]),
+        ("((a)),b", ["((a))", "b"]),
+        ("[[a]],b", ["[[a]]", "b"]),
+        ("(a,[b),c],d", ["(a,[b),c]", "d"]),
+    ],
+)
+def test_split_counts_brackets(data: str, expected: list[str]) -> None:
+    """By the counters `paren` and `bracket` in main/app.c, which do not go below zero."""
+    assert arguments.split(data) == expected
 
 
 def test_split_of_nothing() -> None:
@@ -171,6 +188,52 @@ def test_parse_names_what_is_wrong(args: list[str], named: str) -> None:
     assert named in text
     assert len(text) < 400
     assert text.isprintable()
+
+
+def test_what_is_as_long_as_it_may_be_passes() -> None:
+    long = {"recipients": 4096, "call": 256, "sender": 64, "delay": 64, "var.A": 4096, "visit": 64, "back": 64}
+    for key, most in long.items():
+        parsed = arguments.parse(["n", f"{key}={'1' * most}"])
+        with pytest.raises(errors.ArgumentError, match=r"is (longer than \d+ characters|neither a UUID nor the like)"):
+            arguments.parse(["n", f"{key}={'1' * (most + 1)}"])
+        if key in ("recipients", "call", "sender", "delay"):
+            assert getattr(parsed, key) == "1" * most
+    assert arguments.parse(["x" * 128]).node == "x" * 128
+    assert arguments.parse(["n", *(f"var.V{i}=1" for i in range(64))]).variables.keys() == {f"V{i}" for i in range(64)}
+
+
+def test_a_value_may_hold_the_sign_between() -> None:
+    assert arguments.parse(["n", "call=a=b", "var.A==x="]).call == "a=b"
+    assert arguments.parse(["n", "var.A==x="]).variables == {"A": "=x="}
+
+
+def test_bytes_that_are_no_text_are_kept_as_such() -> None:
+    parsed = arguments.parse(["n%FF", "caller_name=%FF"])
+    assert (parsed.node, parsed.caller_name) == ("n\ufffd", "\ufffd")
+
+
+@pytest.mark.parametrize(
+    ("args", "text"),
+    [
+        ([""], "the first argument, the node's name, is missing"),
+        (["a=b"], "the first argument is not a node's name: 'a=b'"),
+        (["n", "x" * 40], f"argument without `=`: '{'x' * 40}'"),
+        (["n", "x" * 41], f"argument without `=`: '{'x' * 40}'..."),
+        (["n", "sender=" + "x" * 65], "'sender' is longer than 64 characters"),
+        (["n", "sender=%00"], "'sender' holds a NUL"),
+        (["n", "sender=a", "sender="], "argument given twice: 'sender'"),
+        (["n", *(f"var.V{i}=1" for i in range(65))], "'var.V64' is one variable more than 64"),
+        (
+            ["n", "who=x"],
+            "unknown argument 'who'; known are origin, caller, presentation, caller_name, dialled, diverted_from, "
+            "trunk, linkedid, channel, call, recipients, sender, delay, visit, back and var.NAME",
+        ),
+    ],
+)
+def test_a_mistake_in_words(args: list[str], text: str) -> None:
+    with pytest.raises(errors.ArgumentError) as caught:
+        arguments.parse(args)
+    assert str(caught.value) == text
 
 
 @pytest.mark.parametrize("at", ["yesterday", "-1", "9" * 12])
@@ -322,6 +385,16 @@ def test_what_is_handed_over_wins_even_if_empty() -> None:
     assert told.diverted_from == "7"
 
 
+def test_what_the_dialplan_wishes_is_in_the_visit() -> None:
+    visit = _visit(
+        ["n", "visit=v1", "recipients=+48600100200", "sender=ACME", "delay=5m", "var.A=1", "channel=1.9"], CHANNEL
+    )
+    assert (visit.id, visit.recipients, visit.sender, visit.delay) == ("v1", "+48600100200", "ACME", "5m")
+    assert (visit.call.variables, visit.call.channel_id) == ({"A": "1"}, "1.9")
+    bare = _visit(["n", "back=from-trunk"], CHANNEL)
+    assert (bare.recipients, bare.sender, bare.delay, bare.call.variables) == (None, None, None, {})
+
+
 def test_the_calls_identity() -> None:
     assert _visit(["n", "origin=1.7"], CHANNEL).call.key == "pbx1/1.7"
     assert _visit(["n", "origin=1.7"], CHANNEL).call.call_id == "1.7"
@@ -359,6 +432,8 @@ def test_facts_of_a_broken_channel_are_empty(channel: Mapping[str, object]) -> N
         ("IAX2/office-1234", "office"),
         ("DAHDI/i1/48221131415-1", "i1"),
         ("DAHDI/3-1", "3"),
+        ("dahdi/i1/48221131415-1", "i1"),
+        ("SIP/a/b-0000001f", "a/b"),
         ("Local/100@queue-00000001;2", ""),
         ("Local/100@queue-00000001;1", ""),
         ("Message/ast_msg_queue", "ast_msg_queue"),
@@ -368,6 +443,30 @@ def test_facts_of_a_broken_channel_are_empty(channel: Mapping[str, object]) -> N
 )
 def test_trunk(name: str, trunk: str) -> None:
     assert arguments.trunk(name) == trunk
+
+
+def test_facts_of_a_channel_are_cut_to_length() -> None:
+    long = "x" * 999
+    told = arguments.facts(
+        {
+            "id": long, "name": long, "caller": {"number": long, "name": long}, "dialplan": {"exten": long},
+            "channelvars": {"CHANNEL(linkedid)": long, "CALLERID(num-pres)": long, "CALLERID(dnid)": long},
+        }
+    )  # fmt: skip
+    event = arguments.event_facts(dict.fromkeys(EVENT, long))
+    for fact in (told, event):
+        assert (len(fact.uniqueid), len(fact.linkedid), len(fact.name)) == (160, 160, 256)
+        assert (len(fact.caller), len(fact.caller_name), len(fact.exten)) == (256, 256, 256)
+    assert (len(told.presentation), len(told.dnid)) == (64, 256)
+
+
+def test_an_unnamed_visit_is_named_in_one_way_for_good() -> None:
+    """A gateway of another version that finds the channel parked must know it again."""
+    assert (
+        arguments.unnamed_visit("1.1", "2026-01-15T12:00:00.000+0000")
+        == "bare-" + (hashlib.sha256(b"1.1\x002026-01-15T12:00:00.000+0000").hexdigest()[:32])
+    )
+    assert arguments.unnamed_visit("1.1\ud800", "x") == arguments.unnamed_visit("1.1?", "x")
 
 
 def test_an_unnamed_visit_is_the_same_for_the_same_mark_only() -> None:

@@ -36,6 +36,20 @@ def test_faults_in_a_row_break_it() -> None:
     assert not made.asks(NOW + PAUSE - timedelta(microseconds=1))
 
 
+def test_until_when_nobody_may_ask() -> None:
+    assert make().left_alone(NOW) is None
+    made = broken()
+    last = NOW + PAUSE - timedelta(microseconds=1)
+    assert (made.left_alone(NOW), made.left_alone(last)) == (NOW + PAUSE, NOW + PAUSE)
+    assert made.left_alone(NOW + PAUSE) is None  # a probe may go
+    assert made.left_alone(NOW - SECOND) is None  # the clock was turned back
+    assert made.asks(NOW + PAUSE)
+    made.fault(NOW + PAUSE)
+    assert made.left_alone(NOW + PAUSE) == NOW + 2 * PAUSE
+    made.success()
+    assert made.left_alone(NOW + PAUSE) is None
+
+
 def test_a_success_between_faults_counts_them_anew() -> None:
     made = make()
     made.fault(NOW)

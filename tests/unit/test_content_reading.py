@@ -185,6 +185,76 @@ def test_faults(response: str, kind: str, body: bytes | str, reason: Reason, det
 
 
 @pytest.mark.parametrize(
+    ("response", "kind", "body", "detail"),
+    [
+        ("text", "", "", "the answer is empty"),
+        ("json", JSON, " \n", "the answer is nothing but spaces"),
+        ("json", JSON, "[]", "there is no $.message; the answer is an empty list"),
+        ("json", JSON, "null", "there is no $.message; the answer is null"),
+        ("json", JSON, "false", "there is no $.message; the answer is false"),
+        ("json", JSON, "5", "there is no $.message; the answer is 5"),
+        ("json", JSON, "1" * 50, f"there is no $.message; the answer is {'1' * 40}"),
+        ("json", JSON, json.dumps({"a" * 300: 1}), f"there is no $.message; the answer has: {'a' * 199}…"),
+        ("text", "text/plain; charset=utf-16", "x", "the answer is not utf-16, see byte 0"),
+        ("json", "text/csv", "x", "the answer is text/csv, not JSON"),
+        ("json", "text/xml", "x", "the answer is text/xml, not JSON"),
+        ("xml", JSON, "{}", "the answer is application/json, not XML"),
+        (
+            "text",
+            "application/soap+xml",
+            "<a/>",
+            "the answer is application/soap+xml, not plain text; response: xml reads it",
+        ),
+        ("json", f"a/{'b' * 98}", "x", f"the answer is a/{'b' * 98}, not JSON"),
+        ("json", f"a/{'b' * 99}", "x", f"the answer is a/{'b' * 97}…, not JSON"),
+        ("json", "application/json/json", "{}", "the answer is application/json/json, not JSON"),
+    ],
+)
+def test_faults_in_words(response: str, kind: str, body: str, detail: str) -> None:
+    assert fault(reader(response).read(raw(body, kind))).detail == detail
+
+
+def test_a_template_can_do_nothing_with_null() -> None:
+    found = fault(reader("json", templated=True).read(raw("null", JSON)))
+    assert (found.reason, found.detail) == (Reason.CONTENT_MISSING, "the answer is null")
+
+
+@pytest.mark.parametrize(
+    ("response", "body", "text"),
+    [
+        ("json", ' \n{"message": "x"} ', "x"),
+        ("xml", " \n<message>x</message> ", "x"),
+        ("text", " \nx > y ", "x > y"),
+        ("json", '[{"message": "x"}]', None),
+        ("json", '"x"', None),
+        ("json", " \n<p>x", "the answer is text/html, not JSON: often a login or error page"),
+        ("json", "oops {", "the answer is text/html, not JSON: often a login or error page"),
+        ("xml", " \n<!DOCTYPE html><p>x</p>", "the answer is text/html, not XML: often a login or error page"),
+        ("xml", " \n<HTML><p>x</p></HTML>", "the answer is text/html, not XML: often a login or error page"),
+        ("xml", "x <message>x</message>", "the answer is text/html, not XML: often a login or error page"),
+        ("text", "a<b", "the answer is text/html, not plain text: often a login or error page"),
+    ],
+)
+def test_what_php_calls_html(response: str, body: str, text: str | None) -> None:
+    found = reader(response).read(raw(body, "text/html; charset=utf-8"))
+    if isinstance(found, ports.Answer):
+        assert found.text == text
+    else:
+        assert (text or "there is no $.message") in found.detail
+
+
+def test_a_status_that_is_just_good_and_just_not() -> None:
+    assert answer(reader("text").read(raw("x", status=299))).code == "299"
+    for status in (199, 300):
+        assert fault(reader("text").read(raw("x", status=status))).code == str(status)
+
+
+def test_only_xml_says_its_charset_in_its_text() -> None:
+    declared = "<?xml version='1.0' encoding='cp1250'?>ż"
+    assert answer(reader("text").read(raw(declared.encode(), "text/plain"))).text == declared
+
+
+@pytest.mark.parametrize(
     ("path", "body", "detail"),
     [
         ("/a/c", "<a><b/></a>", "there is no /a/c; the answer is <a> with: b"),
@@ -277,6 +347,15 @@ def test_how_long_to_wait(headers: dict[str, str], after: int | None) -> None:
         (raw("", status=302, headers={"Location": "/login?back=t0p"}), "302 Found: a redirect to /login, not followed"),
         (raw("", status=302, headers={"Location": "https://[half"}), "302 Found: a redirect to nowhere, not followed"),
         (raw("pick", status=300), "300 Multiple Choices"),
+        (raw("", status=300, headers={"Location": "/x"}), "300 Multiple Choices: a redirect to /x, not followed"),
+        (raw("", status=399, headers={"Location": "/x"}), "399: a redirect to /x, not followed"),
+        (raw("", status=400, headers={"Location": "/x"}), "400 Bad Request"),
+        (raw("", status=301, headers={"Location": "?a"}),
+         "301 Moved Permanently: a redirect to nowhere, not followed"),
+        (raw("", status=301, headers={"Location": "/" + "x" * 99}),
+         f"301 Moved Permanently: a redirect to /{'x' * 99}, not followed"),
+        (raw("", status=301, headers={"Location": "/" + "x" * 100}),
+         f"301 Moved Permanently: a redirect to /{'x' * 98}…, not followed"),
     ],
 )  # fmt: skip
 def test_what_a_refusal_tells(sent: http_body.Raw, detail: str) -> None:
@@ -292,6 +371,8 @@ def test_the_excerpt_is_the_harmless_beginning() -> None:
     assert excerpt.startswith("Dear\ncaller\n\\x1b[2J\\u202e\ttail żżż")
     assert len(excerpt) == ports.LONGEST_EXCERPT
     assert fault(reader("json").read(raw(b"\xff\0{", JSON))).excerpt == "\ufffd\\x00{"
+    assert answer(reader("text").read(raw("\ufeffx\ufeff"))).excerpt == "x\\ufeff"
+    assert fault(reader("text").read(raw("ż", "text/plain; charset=klingon"))).excerpt == "ż"
     declared = "<?xml version='1.0' encoding='cp1250'?><message>ż</message>"
     assert answer(reader("xml").read(raw(declared.encode("cp1250")))).excerpt == declared
 
@@ -311,7 +392,7 @@ def test_what_belongs_into_a_thread() -> None:
 @pytest.mark.parametrize(
     ("structure", "path", "says"),
     [
-        ("text", "$.a", "leave it out"),
+        ("text", "$.a", r"^a text answer is the message; leave it out$"),
         ("json", "message", r"begins with \$, like \$\.message"),
         ("json", "$.a[", "is no JSONPath"),
         ("json", "$[?match(@.a, 'x')]", "no time limit"),

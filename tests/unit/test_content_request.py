@@ -306,6 +306,28 @@ def test_redirects_that_are_not_followed(location: str, why: str) -> None:
         follow(location)
 
 
+@pytest.mark.parametrize(
+    ("location", "why"),
+    [
+        ("https://[half", "its address is none"),
+        ("ftp://shop.example/", "it leads away from HTTP"),
+        ("https://jan@shop.example/", "its address holds a user or a password"),
+        ("https://:t0p@shop.example/", "its address holds a user or a password"),
+        ("http://shop.example/", "it leads from https to http"),
+    ],
+)
+def test_why_a_redirect_is_not_followed(location: str, why: str) -> None:
+    with pytest.raises(requests.Unfollowed) as caught:
+        follow(location)
+    assert str(caught.value) == why
+
+
+def test_who_asks_for_no_test_is_not_told_of_one_elsewhere() -> None:
+    made = builder()
+    away = made.redirected(made.build(asked(), NOW), 307, "https://other.example/", NOW)
+    assert requests.TEST not in away.headers
+
+
 @given(st.text(max_size=80), st.sampled_from(sorted(requests.REDIRECTS)))
 def test_a_redirect_is_followed_or_refused_whatever_it_says(location: str, status: int) -> None:
     try:
@@ -338,6 +360,9 @@ def test_what_people_see_holds_no_secret(way: dict[str, Any]) -> None:
     assert ("api_key", "***") in shown.values
     assert ("shop", "12") in shown.values
     assert ("from_number", "+48600100200") in shown.values
+    posted = "body" in way
+    assert shown.method == ("POST" if posted else "GET")
+    assert bool(shown.body) is posted
     everything = "\n".join([*shown.lines, repr(shown)])
     assert f"{shown.method} {URL}?token=***" in everything
     for secret in ("tok-1", "constant-key", "in%2furl", "in/url"):

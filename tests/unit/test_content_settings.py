@@ -258,3 +258,69 @@ def test_a_secret_is_hidden_in_whatever_it_is_wrapped(echo: str) -> None:
     assert mask(f"bad token <{echo}> refused") == "bad token <***> refused"
     assert mask(f'{{"said": "{echo}"}}') == '{"said": "***"}'
     assert mask("100%25 s3cr&amp;t") == "100%25 s3cr&amp;t"
+
+
+def test_of_two_secrets_that_begin_alike_nothing_is_left() -> None:
+    for words in (["s3cr3t", "s3cr3t-longer"], ["s3cr3t-longer", "s3cr3t"]):
+        assert http_words.Mask(words)("a s3cr3t-longer b s3cr3t c") == "a *** b *** c"
+
+
+@pytest.mark.parametrize(
+    ("secret", "text", "masked"),
+    [
+        ('a"b\\c/d', 'x a\\"b\\\\c/d y', "x *** y"),  # as JSON has it
+        ('a"b\\c/d', "x a&quot;b\\c/d y", "x *** y"),
+        ("a b/c", "x a+b%2Fc a%20b%2Fc y", "x *** *** y"),
+        ("user-t0k", "x dXNlci10MGs= y", "x *** y"),
+        ("abcd", "xabcdx", "x***x"),
+        ("abc", "xabcx abc", "xabcx ***"),
+        ("", "abc", "abc"),
+    ],
+)
+def test_forms_of_a_secret(secret: str, text: str, masked: str) -> None:
+    assert http_words.Mask([secret])(text) == masked
+
+
+def test_a_login_is_hidden_as_http_sends_it() -> None:
+    mask = http_words.Mask([], login="user:t0k")
+    assert mask("Basic dXNlcjp0MGs= refused") == "Basic *** refused"
+    assert http_words.Mask([])("Basic dXNlcjp0MGs= refused") == "Basic dXNlcjp0MGs= refused"
+
+
+def test_a_secret_that_is_cut_off_anywhere_is_hidden() -> None:
+    secret = "s3cr3t-t0ken"
+    mask = http_words.Mask([secret])
+    for size in range(6, len(secret) + 1):
+        assert mask.clipped(f"and {secret[:size]}") == "and ***"
+        assert mask.clipped(f"and {secret[:size]}…") == "and ***…"
+    assert mask.clipped("and s3cr3") == "and s3cr3"
+    assert mask.clipped("and so on…") == "and so on…"
+
+
+@pytest.mark.parametrize(
+    ("address", "templates", "says"),
+    [
+        (
+            "https://shop.example/ż",
+            "",
+            "must be plain ASCII; write other characters percent-encoded, the host in punycode",
+        ),
+        ("https://me:pw@shop.example/", "", "must not hold a user and password; write them under auth"),
+        ("ftp://shop.example/", "", "must start with http:// or https:// and a fixed host"),
+        ("ftp://shop.example/", "{{ }} later", "must start with http:// or https:// and a fixed host; {{ }} later"),
+        ("https://shop.example/#a", "", "must not hold a fragment (#)"),
+    ],
+)
+def test_what_is_wrong_with_an_address(address: str, templates: str, says: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        http_words.check_address(address, login="auth", templates=templates)
+    assert str(caught.value) == says
+    http_words.check_address("HTTPS://shop.example:8443/a?b=c@d", login="auth")
+
+
+def test_what_is_wrong_with_a_headers_name() -> None:
+    for name, says in (("X Y", "'X Y' is no header's name"), ("ż" * 50, f"'{'ż' * 40}' is no header's name"),
+                       ("Accept", "Accept is set by the gateway itself")):  # fmt: skip
+        with pytest.raises(ValueError) as caught:
+            http_words.check_header_name(name, {"accept"})
+        assert str(caught.value) == says

@@ -87,6 +87,24 @@ def test_fields_of_small_answers(text: str, fields: object) -> None:
     assert xml_tree.fields(http_xml.parse(text)) == fields
 
 
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("<a><b/><message>x</message><message>y</message></a>", "x"),
+        ("<message>x</message>", "x"),
+        ("<message>x<message>y</message></message>", "y"),
+        ("<message>x<b>y</b></message>", "x"),
+        ("<a><message/></a>", None),
+        ("<a><Message>x</Message></a>", "nothing"),
+        ("<a><b><message>x</message></b></a>", "nothing"),
+        ("<note>x</note>", "nothing"),
+    ],
+)
+def test_where_the_text_is_if_nobody_says_where(text: str, found: str | None) -> None:
+    element = xml_tree.message(http_xml.parse(text))
+    assert ("nothing" if element is None else element.text) == found
+
+
 # --- XPath -----------------------------------------------------------------------------------------------------
 
 

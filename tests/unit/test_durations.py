@@ -40,6 +40,27 @@ def test_refuses_and_says_what_is_right(written: object) -> None:
         durations.parse(written)
 
 
+@pytest.mark.parametrize(
+    ("written", "says"),
+    [
+        ("0" * 39 + "s", None),
+        ("0" * 40 + "s", f"'{'0' * 40}' is not a duration; {durations.HELP}"),
+        ("soon", f"'soon' is not a duration; {durations.HELP}"),
+        ("9" * 38 + "s", f"'{'9' * 38}s' is out of range; at most 366d"),
+        (timedelta(days=-400), "'-400 days, 0:00:00' is out of range; at most 366d"),
+        ("0" * 35 + "367d ", f"'{'0' * 35}367d ' is out of range; at most 366d"),
+        ("0" * 35 + "367d  ", f"'{'0' * 35}367d ' is out of range; at most 366d"),
+    ],
+)
+def test_what_is_said_of_it(written: object, says: str | None) -> None:
+    if says is None:
+        assert durations.parse(written) == timedelta(0)
+        return
+    with pytest.raises(ValueError) as caught:
+        durations.parse(written)
+    assert str(caught.value) == says
+
+
 @pytest.mark.parametrize("written", ["367d", "9" * 30 + "d", timedelta(seconds=-1), timedelta(days=400)])
 def test_refuses_what_is_out_of_range(written: object) -> None:
     with pytest.raises(ValueError, match="out of range"):
@@ -57,6 +78,7 @@ def test_shows_the_shortest_form() -> None:
     assert durations.show(timedelta(0)) == "0"
     assert durations.show(timedelta(milliseconds=1500)) == "1s500ms"
     assert durations.show(-timedelta(seconds=5)) == "-5s"
+    assert (durations.show(timedelta(milliseconds=1)), durations.show(timedelta(days=1, hours=2))) == ("1ms", "1d2h")
 
 
 def test_in_a_model_the_mistake_is_the_fields() -> None:

@@ -62,6 +62,8 @@ def test_what_is_packed_in_a_known_way_is_unpacked(coding: str, body: bytes) -> 
         ("gzip", gzip.compress(PLAIN, mtime=0) + b"more", True, "gzip with something behind its end"),
         ("deflate", b"\xff\xff\xff", True, "not deflate, though it says so"),
         ("br", b"x", True, "packed as 'br', which was not asked for"),
+        ("b" * 41, b"x", True, f"packed as '{'b' * 40}', which was not asked for"),
+        ("gzip", gzip.compress(b"x" * 64, mtime=0), False, "longer than 64 bytes"),
         ("gzip, gzip", b"x", True, "packed as 'gzip, gzip', which was not asked for"),
     ],
 )
@@ -69,6 +71,22 @@ def test_what_is_not_the_whole_says_why(coding: str, body: bytes, whole: bool, f
     found = http_body.unpacked(raw(body, whole=whole, Content_Encoding=coding), 64)
     assert found.fault == fault
     assert len(found.body) <= 64
+
+
+@pytest.mark.parametrize("coding", ["", "gzip", "deflate"])
+def test_a_body_may_be_as_long_as_it_may_be(coding: str) -> None:
+    body = b"x" * 64
+    packed = {"": body, "gzip": gzip.compress(body), "deflate": zlib.compress(body)}[coding]
+    assert http_body.unpacked(raw(packed, Content_Encoding=coding), 64) == http_body.Unpacked(body=body)
+
+
+def test_a_deflate_that_only_looks_as_if_it_had_a_header() -> None:
+    """Its first two octets are a multiple of 31, or say the method 8, not both."""
+    bodies = [deflated(bytes([one]) * 3 + PLAIN, -zlib.MAX_WBITS) for one in range(256)]
+    bodies += [deflated(PLAIN[:size], -zlib.MAX_WBITS) for size in range(len(PLAIN))]
+    for body in bodies:
+        found = http_body.unpacked(raw(body, Content_Encoding="deflate"), LIMIT)
+        assert (found.body, found.fault) == (zlib.decompress(body, -zlib.MAX_WBITS), "")
 
 
 def test_a_bomb_is_not_unpacked() -> None:
@@ -123,7 +141,7 @@ def test_charsets(content_type: str, charset: str | None) -> None:
     "name", ["klingon", "base64", "hex", "zip", "rot13", "idna", "punycode", "unicode_escape", "undefined", "mbcs", "ś"]
 )
 def test_what_is_no_charset_is_refused(name: str) -> None:
-    with pytest.raises(http_body.Unreadable, match="unknown charset"):
+    with pytest.raises(http_body.Unreadable, match=f"^in the unknown charset '{name}'$"):
         http_body.charset(f"text/plain; charset={name}")
 
 
@@ -145,6 +163,41 @@ def test_what_is_no_charset_is_refused(name: str) -> None:
 def test_what_is_no_json_says_so(text: str, says: str) -> None:
     with pytest.raises(http_body.Unreadable, match=says):
         http_body.json_tree(text)
+
+
+def test_what_is_no_json_says_where() -> None:
+    for text, says in (
+        ('{"a": 1,,}', "not JSON: Expecting property name enclosed in double quotes at character 9"),
+        ("", "not JSON: Expecting value at character 1"),
+        ("9" * 5000, "not JSON: a number has too many digits"),
+    ):
+        with pytest.raises(http_body.Unreadable) as caught:
+            http_body.json_tree(text)
+        assert str(caught.value) == says
+
+
+def test_as_deep_as_it_may_be() -> None:
+    for flat in ("", ",[]" * 60):
+        assert http_body.json_tree("[" * 50 + "1" + "]" * 49 + flat + "]")
+        with pytest.raises(http_body.Unreadable, match="nested deeper than 50 levels"):
+            http_body.json_tree("[" * 51 + "1" + "]" * 50 + flat + "]")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", "a"), (None, "null"), (True, "true"), (5, "5"), (2.5, "2.5"), ({"ż": [1]}, '{"ż": [1]}'),
+        (datetime(2026, 3, 1), '"2026-03-01 00:00:00"'),
+    ],
+)  # fmt: skip
+def test_values_as_text(value: object, text: str) -> None:
+    assert http_body.shown(value) == text
+
+
+def test_a_value_that_holds_itself_is_no_text() -> None:
+    round_and_round: list[object] = []
+    round_and_round.append(round_and_round)
+    assert http_body.shown(round_and_round) == ""
 
 
 def test_brackets_in_texts_are_no_nesting() -> None:
@@ -189,6 +242,8 @@ TREE = {"a": [{"x": 1, "t": "one"}, {"x": 2, "t": "two"}], "b": 2, "c": {"d": "d
         ("$.a[?count(@.*) == 2].x", [1, 2], False),
         ("$.nothing", [], True),
         ("$.c.d | $.b", ["deep", 2], False),
+        ("^[?@.b == 2].c.d", ["deep"], False),
+        ("^[?@.b == 3].c.d", [], False),
     ],
 )
 def test_paths(path: str, found: list[object], single: bool) -> None:
@@ -239,12 +294,38 @@ def _chain(leaf: object) -> object:
         ("$..*..nosuch", _chain([0] * 30_000), "takes too long"),
         ("$..a..a..a..a..a", _chain([0] * 30_000), "takes too long"),
         ("$..[?@..x]", _chain([{}] * 15_000), "takes too long"),
-        ("$.a[?@ in $.b]", {"a": [0] * 15_000, "b": [1] * 15_000}, "a list of more than 1000"),
+        ("$.a[?@ in $.b]", {"a": [0] * 15_000, "b": [1] * 15_000}, "^`in` meets a list of more than 1000$"),
+        ("$.a[?$.b contains @]", {"a": [0], "b": [1] * 1_001}, "^`contains` meets a list of more than 1000$"),
     ],
 )
 def test_a_path_that_would_take_for_ever_is_given_up(path: str, tree: object, says: str) -> None:
     with pytest.raises(http_body.Unreadable, match=says):
         list(http_body.JsonPath(path).find(tree))
+
+
+def test_a_list_of_so_many_is_searched() -> None:
+    tree = {"a": [1, 2], "b": [1] * 1_000}
+    for path in ("$.a[?@ in $.b]", "$.a[?$.b contains @]"):
+        assert list(http_body.JsonPath(path).find(tree)) == [1]
+
+
+def test_a_path_is_as_long_as_it_may_be() -> None:
+    assert list(http_body.JsonPath("$." + "a" * 498).find({"a" * 498: 1})) == [1]
+    for path, says in (
+        ("$." + "a" * 499, "is longer than 500 characters"),
+        ("$.a & $.b", "is no JSONPath: & is not available"),
+    ):
+        with pytest.raises(ValueError) as caught:
+            http_body.JsonPath(path)
+        assert str(caught.value) == says
+
+
+def test_a_step_costs_what_it_looks_at() -> None:
+    """One for each place, and one for each member there: of a list of n numbers, 1 + n, and n times 1."""
+    path, most = http_body.JsonPath("$[*]"), (http_body.MOST_STEPS - 1) // 2
+    assert len(list(path.find([0] * most))) == most
+    with pytest.raises(http_body.Unreadable, match=r"^the path takes too long over it$"):
+        list(path.find([0] * (most + 1)))
 
 
 def test_a_long_key_costs_no_memory() -> None:
@@ -269,6 +350,23 @@ def test_retry_after_is_capped_and_a_date_needs_a_clock() -> None:
     assert http_body.retry_after("9", None) == timedelta(seconds=9)
     assert http_body.retry_after(date, NOW) == timedelta(seconds=30)
     assert http_body.retry_after(date, None) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "date"),
+    [
+        ("Sun, 01 Mar 2026 12:00:00 GMT", NOW),
+        ("Sun, 01 Mar 2026 13:00:00 +0100", NOW),
+        ("Sun, 01 Mar 2026 12:00:00 -0000", NOW),  # no zone named: UTC
+        ("Sun, 01 Mar 2026 12:00:00", NOW),
+        ("soon", None),
+        ("", None),
+    ],
+)
+def test_dates_of_headers(header: str, date: datetime | None) -> None:
+    found = http_body.http_date(header)
+    assert found == date
+    assert found is None or found.tzinfo is not None
 
 
 @given(st.text(max_size=60))

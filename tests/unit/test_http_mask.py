@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agi_sms import echoes
 from agi_sms.providers import http_mask
 
 TEXT = 'Zażółć & "gęślą" <jaźń>:\nkod 12+34 = 50% \\o/ 😀 https://a.example/?q=1'
@@ -94,3 +95,80 @@ def test_the_short_look_at_an_answer_sees_what_the_whole_search_finds(
 ) -> None:
     answer = before + text[start:end] + after
     assert http_mask.TextMask(text)(answer) == http_mask.TextMask(text).searched(answer)
+
+
+# --- how an escape is undone, and where it stood ------------------------------------------------------------------
+
+
+def whole(text: str) -> echoes.Layer:
+    return next(echoes.layers(text))
+
+
+@pytest.mark.parametrize(
+    ("escaped", "char"),
+    [
+        ("\\u0105", "ą"), ("\\u010F", "ď"), ("\\ud83d\\ude00", "😀"), ("\\uD83D\\uDE00", "😀"),
+        ("\\ud83d", "\ud83d"), ("\\b", "\b"), ("\\f", "\f"), ("\\n", "\n"), ("\\r", "\r"), ("\\t", "\t"), ('\\"', '"'),
+        ("\\\\", "\\"), ("\\/", "/"), ("&amp;", "&"), ("&lt;", "<"), ("&#261;", "ą"), ("&#x105;", "ą"),
+        ("&#X105;", "ą"),
+        ("&#1114111;", "\U0010ffff"), ("&#1114112;", "&#1114112;"), ("&#x110000;", "&#x110000;"),
+        ("&nosuch;", "&nosuch;"),
+        ("%41", "A"), ("%c4%85", "ą"), ("%C4%85", "ą"), ("%e2%82%ac", "€"), ("%F0%9F%98%80", "😀"),
+    ],
+)  # fmt: skip
+def test_one_escape_is_undone_and_known_by_its_place(escaped: str, char: str) -> None:
+    layer = whole(f"<{escaped}|{escaped}>").decoded()
+    assert layer.text == f"<{char}|{char}>"
+    first, second = (1, 1 + len(escaped)), (2 + len(escaped), 2 + 2 * len(escaped))
+    many = len(char)
+    if char != escaped:
+        assert layer.starts == [0, *[first[0]] * many, first[1], *[second[0]] * many, second[1]]
+        assert layer.ends == [1, *[first[1]] * many, first[1] + 1, *[second[1]] * many, second[1] + 1]
+    assert echoes.encoded(escaped)
+
+
+@pytest.mark.parametrize("plain", ["", "a", "%", "%4", "%zz", "%80", "&", "&amp", "&#;", "\\x41", "\\u12", "50% a;"])
+def test_what_is_no_escape_stays(plain: str) -> None:
+    assert not echoes.encoded(plain)
+    assert [layer.text for layer in echoes.layers(plain)] == [plain]
+    assert whole(plain).decoded() == whole(plain)
+
+
+def test_four_layers_are_undone_and_no_more() -> None:
+    found = list(echoes.layers("x%25252525253Cy"))
+    assert [layer.text for layer in found] == [
+        "x%25252525253Cy", "x%252525253Cy", "x%2525253Cy", "x%25253Cy", "x%253Cy",
+    ]  # fmt: skip
+    assert [(layer.starts[1], layer.ends[1]) for layer in found] == [(1, 2), (1, 4), (1, 6), (1, 8), (1, 10)]
+    last = found[-1]
+    assert (last.starts, last.ends) == ([0, 1, 10, 11, 12, 13, 14], [1, 10, 11, 12, 13, 14, 15])
+
+
+@pytest.mark.parametrize(
+    ("text", "left"),
+    [
+        ("a%", "a"), ("a%4", "a"), ("a%41", "a%41"), ("a\\", "a"), ("a\\u", "a"), ("a\\u010", "a"),
+        ("a\\u0105", "a\\u0105"),
+        ("a&", "a"), ("a&#2", "a"), ("a&amp", "a"), ("a&amp;", "a&amp;"), ("a% b", "a% b"),
+    ],
+)  # fmt: skip
+def test_an_escape_that_was_cut_off_is_no_part_of_the_text(text: str, left: str) -> None:
+    assert whole(text).whole() == left
+
+
+def test_spaces_and_what_stands_for_them_do_not_count() -> None:
+    bare = whole(" a+\tb\u00a0c ").bare()
+    assert (bare.text, bare.starts, bare.ends) == ("abc", [1, 4, 6], [2, 5, 7])
+
+
+@pytest.mark.parametrize(
+    ("spans", "shown"),
+    [
+        ([], "abcdef"), ([(0, 6)], "***"), ([(1, 2)], "a***cdef"), ([(4, 5), (1, 2)], "a***cd***f"),
+        ([(1, 3), (3, 5)], "a***f"), ([(1, 5), (2, 3)], "a***f"), ([(0, 1), (2, 3)], "***b***def"),
+        ([(5, 6)], "abcde***"),
+        ([(1, 3), (2, 5)], "a***f"), ([(0, 0)], "***abcdef"),
+    ],
+)  # fmt: skip
+def test_stars_for_what_was_found(spans: list[tuple[int, int]], shown: str) -> None:
+    assert echoes.starred("abcdef", spans) == shown

@@ -1,6 +1,8 @@
 """Ids sort by the time of making, whatever the clock does."""
 
+import itertools
 import re
+import secrets
 import threading
 from datetime import UTC, datetime, timedelta, timezone
 
@@ -10,6 +12,11 @@ from agi_sms import ids
 
 NOW = datetime(2090, 1, 1, tzinfo=UTC)
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
+
+
+@pytest.fixture(autouse=True)
+def nothing_made_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ids, "_last", [-1])
 
 
 def test_form() -> None:
@@ -50,5 +57,39 @@ def test_threads_never_share_one() -> None:
 
 
 def test_a_time_without_zone_is_refused() -> None:
-    with pytest.raises(ValueError, match="zone"):
+    with pytest.raises(ValueError, match=r"^ids need a time with its zone$"):
         ids.new(datetime(2026, 1, 1))
+
+
+def test_those_of_one_moment_cannot_be_guessed_from_each_other() -> None:
+    start = NOW
+    made = [ids.new(start) for _ in range(300)]
+    values = [sum(DIGITS.index(digit) * 32**at for at, digit in enumerate(reversed(one))) for one in made]
+    steps = [after - before for before, after in itertools.pairwise(values)]
+    assert all(1 <= step <= 32**3 for step in steps)
+    assert len(set(steps)) > 250
+    assert max(steps) > 32**2
+
+
+def test_chance_is_asked_for_seldom_and_never_used_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+
+    def bytes_of(count: int) -> bytes:
+        asked.append(count)
+        return b"".join((len(asked) * 1_000 + at).to_bytes(4, "big") for at in range(count // 4))
+
+    monkeypatch.setattr(secrets, "token_bytes", bytes_of)
+    monkeypatch.setattr(ids, "_chance", bytearray())
+    ends = [ids.new(NOW + timedelta(milliseconds=n))[10:] for n in range(128)]
+    assert asked == [512]
+    ends.append(ids.new(NOW + timedelta(milliseconds=128))[10:])
+    assert asked == [512, 512]
+    assert len(set(ends)) == 129
+    assert ends[0] == "000137"  # 1,127: the last of the first 128 numbers
+
+
+def test_without_luck_the_next_one_is_one_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secrets, "token_bytes", bytes)
+    monkeypatch.setattr(ids, "_chance", bytearray())
+    made = [ids.new(NOW) for _ in range(3)]
+    assert [one[10:] for one in made] == ["000000", "000001", "000002"]

@@ -140,6 +140,53 @@ def test_says_why_it_is_none(raw: str, said: str) -> None:
     assert fault(raw) == said
 
 
+@pytest.mark.parametrize(
+    ("raw", "rules", "said"),
+    [
+        ("48221131415", numbers.Rules(number_format=F.E164),
+         "'48221131415' has neither + nor 00 in front; write it in international format, "
+         f"as in +48221131415{numbers.OR_TRUNK}"),
+        ("600100200", numbers.Rules(number_format=F.E164),
+         "'600100200' has neither + nor 00 in front; write it in international format, "
+         f"as in +48600100200{numbers.OR_TRUNK}"),
+        ("77", numbers.Rules(number_format=F.E164),
+         "'77' has neither + nor 00 in front; write it in international format, "
+         f"as in +48221131415{numbers.OR_TRUNK}"),
+        ("004812", PL, "'004812' is too short for a number in PL"),
+        ("00", PL, "'00' is too short for a phone number"),
+        ("000", PL, "'000' is too short for a phone number"),
+        ("00999123456789", PL, "'00999123456789' begins with no country code that exists"),
+        ("00491", DE, "'00491' is too short for a phone number"),
+        ("4812", numbers.Rules(number_format=F.E164_NO_PLUS), "'4812' is too short for a number in PL"),
+        ("1212", numbers.Rules(number_format=F.NATIONAL), "'1212' is too short for a number in PL"),
+        ("+8835", PL, "'+8835' is too short for a phone number"),
+        ("+88351000000009412", PL, "'+88351000000009412' is too long for a number under +883"),
+        ("+" + "1" * 20, PL, f"'+{'1' * 20}' is too long for a phone number"),
+        ("1" * 41, PL, f"'{'1' * 40}'... has more than 40 characters: no phone number"),
+    ],
+)  # fmt: skip
+def test_says_why_it_is_none_in_every_dress(raw: str, rules: numbers.Rules, said: str) -> None:
+    assert fault(raw, rules) == said
+
+
+def test_as_long_as_it_may_be() -> None:
+    assert e164("+48" + " " * 28 + "221131415") == "+48221131415"
+    assert numbers.region("+48" + " " * 28 + "221131415") == "PL"
+    assert numbers.region("+48" + " " * 29 + "221131415") == ""
+
+
+def test_as_somebody_in_the_region_wrote_it() -> None:
+    assert numbers.international("221131415", "PL") == "+48221131415"
+    assert numbers.international("015112345678", "DE") == "+4915112345678"
+    assert numbers.international("4915112345678", "PL") == "+4915112345678"
+    assert numbers.international("nobody", "PL") == ""
+
+
+def test_what_a_phone_can_key() -> None:
+    assert numbers.keyed("+48 (22) 113-14-15x*9#") == "+48221131415*9#"
+    assert numbers.keyed("") == ""
+
+
 def test_a_range_that_is_not_in_use_is_refused_and_the_data_named() -> None:
     said = fault("+48991234567")
     assert "range is not in use" in said
@@ -204,6 +251,12 @@ def test_presentation_allowed(presentation: str) -> None:
         assert numbers.withheld(nobody, presentation)
     for nobody in ("<anonymous>", '"Anonymous"', "sip:anonymous@anonymous.invalid", "<unknown>", "266696687"):
         assert numbers.withheld(nobody, presentation)
+    for scheme in ("sip:", "SIPS:", "tel:", "<sips:", "'Tel:"):
+        assert numbers.withheld(f"{scheme}anonymous", presentation)
+        assert numbers.withheld(f"{scheme}anonymous@anonymous.invalid>", presentation)
+        assert not numbers.withheld(f"{scheme}+48601234567", presentation)
+    for nobody in ("\tanonymous\r\n", "\0anonymous", "asterisk", "null", "unknown@unknown.invalid", "00266696687"):
+        assert numbers.withheld(nobody, presentation)
 
 
 @pytest.mark.parametrize(
@@ -233,6 +286,14 @@ def test_presentation_fails_closed(number: str, presentation: str) -> None:
         ("221131415", "•••••415"),
         ("+298123456", "+298•••••"),  # three digits more could be tried out
         ("100", "•••••"),
+        ("(+48) 221131415", "(+48•••••415"),
+        ("00482211314", "0048•••••314"),
+        ("0048221131", "0048•••••"),
+        ("1234567", "•••••567"),
+        ("123456", "•••••"),
+        ("+991234567", "•••••567"),  # 991 is no country code
+        ("00991234567", "•••••567"),
+        ("+48123456", "+48•••••"),
         ("+48•••••415", "+48•••••415"),
         ("alice", "alice"),
         ("x,recipients=+19005550100", "x,recipients=+1•••••100"),

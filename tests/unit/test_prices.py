@@ -134,6 +134,34 @@ def test_mistakes(raw: object, match: str) -> None:
         prices.Prices.parse(raw)
 
 
+@pytest.mark.parametrize(
+    ("raw", "says"),
+    [
+        (None, 'must be like {default: "0.04", PL: "0.03", currency: EUR}'),
+        ({"default": "0.04"}, "currency: must be three capital letters, like EUR"),
+        ({"currency": "EUR"}, 'names no price; write default: "0.04"'),
+        (
+            {"P" * 21: "0.04", "currency": "EUR"},
+            f"{'P' * 20}: is no country; write two capital letters, as in PL or DE, or default",
+        ),
+        (
+            {"PL": "x" * 21, "currency": "EUR"},
+            f"PL: '{'x' * 20}' is no price; write it like \"0.04\", with at most six digits after the dot",
+        ),
+    ],
+)
+def test_mistakes_in_words(raw: object, says: str) -> None:
+    with pytest.raises(ValueError) as caught:
+        prices.Prices.parse(raw)
+    assert str(caught.value) == says
+
+
+def test_only_a_number_or_a_text_is_a_price() -> None:
+    for odd in (Decimal("0.04"), ["0.04"], b"0.04"):
+        with pytest.raises(ValueError, match="is no price"):
+            prices.parse(odd)
+
+
 def test_what_is_read_is_left_alone() -> None:
     raw = dict(RAW)
     assert prices.Prices.parse(raw) == PRICES

@@ -1,5 +1,6 @@
 """What becomes of waiting messages when the customer's system answered, or did not."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -277,6 +278,69 @@ def test_a_pause_is_never_shorter_than_asked_for_nor_longer_than_its_limit(
     assert max(least, 0.8 * SECOND) <= at - NOW <= 1.2 * resolution.LONGEST_PAUSE
 
 
+@pytest.mark.parametrize(
+    ("said", "allow", "template", "detail"),
+    [
+        (answer(None), ALL, None, "the answer has no text"),
+        (answer(None, send=False), frozenset(), None,
+         "the answer says send: false, which the node does not allow (allow: [send]), and has no text"),
+        (answer("x" * 161), ALL, None, "the text makes 2 segments, more than max_segments: 1"),
+        (answer(" "), ALL, None, "the text is empty"),
+        (answer(send="x" * 41), ALL, None, f"send: must be true or false, not '{'x' * 40}'"),
+        (answer(send=10**41), ALL, None, f"send: must be true or false, not 1{'0' * 39}"),
+        (answer(sender=["A"]), ALL, None, "sender: must be text, not a list"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_with_an_answer_is_kept(
+    said: ports.Answer, allow: frozenset[Allowed], template: str | None, detail: str
+) -> None:
+    """Whatever becomes of it then."""
+    held = resolve(asking(template=template, allow=allow, max_segments=1), said)
+    assert (held.status, held.detail, held.code, held.excerpt) == (Status.HELD, detail, "200", "…")
+    sent = resolve(asking(template=template, allow=allow, max_segments=1, fallback="Call {{ caller }}"), said)
+    assert (sent.status, sent.text, sent.detail) == (Status.SCHEDULED, f"Call {MOBILE}", detail)
+    assert (sent.code, sent.excerpt) == ("200", "…")
+
+
+def test_whether_it_was_asked_is_kept() -> None:
+    for asked in (True, False):
+        assert give_up_with(replace(TIMEOUT, asked=asked)).asked is asked
+
+
+def give_up_with(no_answer: ports.NoAnswer) -> ports.Resolution:
+    return resolution.give_up(make_visit(), asking(), PL, no_answer)
+
+
+def test_jitter_makes_a_pause_longer_or_shorter() -> None:
+    target = asking(retries=99)
+    shorter, plain, longer = (resolution.again_at(target, TIMEOUT, 1, NOW, jitter) for jitter in (-1, 0, 1))
+    assert shorter is not None
+    assert plain is not None
+    assert longer is not None
+    assert shorter < plain < longer
+    assert plain - shorter == longer - plain
+
+
+def test_why_a_fallback_failed() -> None:
+    made = resolution.give_up(make_visit(), asking(fallback="x" * 161, max_segments=1), PL, TIMEOUT)
+    assert made.detail == ("no answer within 3s; the fallback: the text makes 2 segments, more than max_segments: 1")
+
+
+def test_all_that_is_noted_of_a_good_answer() -> None:
+    many = [f"+486000000{n:02}" for n in range(plan.MOST_NAMED + 1)]
+    made = resolve(asking(allow=frozenset({Allowed.RECIPIENTS})), answer(recipients=many, sender="ACME", delay="5m"))
+    assert made.detail == (
+        "ignored, since allow does not name it: sender, delay; recipients: 1 beyond the first 50 get nothing"
+    )
+    assert resolve(asking(allow=ALL), answer(recipients=many[:-1])).detail == ""
+
+
+def test_whom_an_answer_names_gets_it_from_the_nodes_sender_or_the_answers() -> None:
+    for wish, sender in (({}, "NODE"), ({"sender": "ACME"}, "ACME"), ({"sender": ""}, "NODE")):
+        made = resolve(asking(allow=ALL, sender="NODE"), answer(recipients=MOBILE, **wish))
+        assert [draft.sender for draft in made.more] == [sender]
+
+
 # --- the configuration has changed --------------------------------------------------------------------------------
 
 
@@ -290,6 +354,23 @@ def test_a_node_that_has_a_text_of_its_own_by_now_sends_it() -> None:
 def test_a_node_that_is_gone_leaves_its_messages_to_a_person() -> None:
     made = resolution.removed()
     assert (made.state, made.status, made.reason) == (ContentState.HELD, Status.HELD, Reason.CONTENT_REMOVED)
+    assert (made.detail, made.asked) == ("the configuration has no such node any more", False)
+
+
+def test_what_is_said_of_a_text_of_its_own() -> None:
+    target = make_node("Hi {{ caller }}", send_to_caller=True)
+    for made in (
+        resolution.resolve(make_visit(), target, PL, answer()),
+        resolution.give_up(make_visit(), target, PL, TIMEOUT),
+        resolution.rewritten(make_visit(), target, PL),
+    ):
+        assert (made.state, made.status, made.text) == (ContentState.ANSWERED, Status.SCHEDULED, f"Hi {MOBILE}")
+        assert (made.detail, made.asked) == ("not asked: meanwhile the node has a text of its own", False)
+    long = resolution.rewritten(make_visit(), make_node("x" * 161, max_segments=1), PL)
+    assert (long.state, long.status, long.reason) == (ContentState.SKIPPED, Status.SKIPPED, Reason.TOO_LONG)
+    assert (long.detail, long.asked) == ("the text makes 2 segments, more than max_segments: 1", False)
+    none = resolution.rewritten(make_visit(), make_node("{{ '' }}"), PL)
+    assert (none.reason, none.detail) == (Reason.EMPTY_CONTENT, "the text is empty")
 
 
 # --- anything at all ------------------------------------------------------------------------------------------------

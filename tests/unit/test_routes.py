@@ -224,6 +224,55 @@ def test_every_mistake_has_its_place(tmp_path: Path, routes: str, expected: str)
 
 
 @pytest.mark.parametrize(
+    ("route", "expected"),
+    [
+        ("nihgt", "nodes.desk.route: there is no route or provider 'nihgt'; did you mean night?"),
+        ("zzz", "nodes.desk.route: there is no route or provider 'zzz'; known: a, b, c, default, night, print"),
+        (
+            "d" * 81,
+            f"nodes.desk.route: there is no route or provider '{'d' * 80}'; known: a, b, c, default, night, print",
+        ),
+        (["zzz"], "nodes.desk.route[0]: there is no route or provider 'zzz'; known: a, b, c, default, night, print"),
+        (["a", "zzz"], "nodes.desk.route[1]: there is no provider 'zzz'; known: a, b, c, print"),
+        (["a", "night"], "nodes.desk.route[1]: there is no provider 'night'; known: a, b, c, print"),
+        (["night", "a"], "nodes.desk.route[0]: there is no provider 'night'; known: a, b, c, print"),
+    ],
+)
+def test_a_node_that_goes_nowhere(tmp_path: Path, route: str | list[str], expected: str) -> None:
+    desk = {"desk": {**TREE["nodes"]["desk"], "route": route}}
+    with pytest.raises(errors.ConfigError) as caught:
+        load(tmp_path, "  default: [a]\n  night: [b]", nodes=desk)
+    (mistake,) = caught.value.mistakes
+    assert mistake.partition(": ")[2] == expected
+
+
+def test_what_a_nodes_route_comes_to(tmp_path: Path) -> None:
+    routes = "  default: [a]\n  night: [b, c]"
+    for route, providers in (("night", ("b", "c")), (["night"], ("b", "c")), ("c", ("c",)), (["c", "a"], ("c", "a"))):
+        desk = {"desk": {**TREE["nodes"]["desk"], "route": route}}
+        loaded = load(tmp_path, routes, nodes=desk)
+        assert loaded.nodes["desk"].route == node.Route.of(*providers)
+        unused = [warning.rpartition(" ")[0] for warning in loaded.warnings if "routes.night" in warning]
+        assert bool(unused) is ("night" not in route)
+
+
+def test_where_what_is_never_reached_stands(tmp_path: Path) -> None:
+    entries = "  - {countries: [PL, DE], providers: a}\n  - {countries: [CH, DE, PL], providers: b}"
+    found = warned(tmp_path, f"  default:\n{entries}")
+    assert found == [
+        "agi-sms.yaml:4: routes.default[1].countries[1]: DE is never reached: it stands in an entry above",
+        "agi-sms.yaml:4: routes.default[1].countries[2]: PL is never reached: it stands in an entry above",
+    ]
+
+
+def test_a_route_whose_first_entry_takes_all_is_shown_whole() -> None:
+    first = node.Way(providers=("a",))
+    route = node.Route(ways=(first, node.Way(providers=("b",), countries=("PL",))))
+    assert config_routes.shown(route) == "else: a; PL: b"
+    assert config_routes.shown(node.Route(ways=(first,))) == "a"
+
+
+@pytest.mark.parametrize(
     ("routes", "expected"),
     [
         (

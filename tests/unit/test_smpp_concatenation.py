@@ -57,6 +57,18 @@ def test_with_16_bits_each_segment_fits_too(text: str) -> None:
         assert room(piece) >= 0
 
 
+@pytest.mark.parametrize(
+    ("text", "sizes"),
+    [
+        ("x" * 152 * 3, [152, 152, 152]), ("x" * (152 * 2 + 1), [152, 152, 1]), ("x" * 151 + "€" + "x" * 9, [151, 11]),
+        ("x" * 150 + "€" + "x" * 9, [152, 9]), ("ż" * 66 * 2, [132, 132]), ("ż" * 65 + "😀" + "ż" * 65, [130, 132, 2]),
+    ],
+)  # fmt: skip
+def test_with_16_bits_each_segment_is_filled(text: str, sizes: list[int]) -> None:
+    _, pieces = cut(text, Style(concatenation=Concatenation.UDH16))
+    assert [len(piece.octets) - 7 for piece in pieces] == sizes
+
+
 def room(piece: Piece) -> int:
     """Bits that are left of the 140 octets that go through the air (3GPP TS 23.040, 9.2.3.24)."""
     header = 1 + piece.octets[0] if piece.esm_class & 0x40 else 0
@@ -73,6 +85,41 @@ def test_headers(how: str, mark: bytes) -> None:
     for at, piece in enumerate(pieces, 1):
         assert piece.octets.startswith(mark + bytes((3, at)))
         assert piece.esm_class == 0x40
+
+
+def test_any_reference_and_number_has_its_octets() -> None:
+    for reference in (0, 0x80, 0xFF, 0x8000, 0xFFFF):
+        _, pieces = cut("x" * 152 * 200, Style(concatenation=Concatenation.UDH16), reference)
+        assert pieces[-1].octets[:7] == bytes((6, 8, 4, reference >> 8, reference & 0xFF, 200, 200))
+    for reference in (0, 0x80, 0xFF):
+        _, pieces = cut("x" * 152 * 200, Style(concatenation=Concatenation.SAR), reference)
+        assert pieces[-1].tlvs[Tlv.SAR_REF] == bytes((0, reference))
+    assert {how: concatenation.width(how) for how in (Concatenation.UDH8, Concatenation.UDH16, Concatenation.SAR)} == {
+        Concatenation.UDH8: 8, Concatenation.UDH16: 16, Concatenation.SAR: 8,
+    }  # fmt: skip
+
+
+def test_the_coding_that_an_smsc_wants_is_for_all_but_ucs2() -> None:
+    for how in Concatenation:
+        for text, coding in (("x", 0xF1), ("x" * 400, 0xF1), ("ż", 8), ("ż" * 400, 8)):
+            _, pieces = cut(text, Style(concatenation=how, data_coding=0xF1))
+            assert {piece.data_coding for piece in pieces} == {coding}
+    assert cut("x", Style(data_coding=0))[1][0].data_coding == 0
+    assert cut("x", Style(alphabet=Alphabet.LATIN1, data_coding=0))[1][0].data_coding == 0
+
+
+def test_a_payload_is_the_whole_text_and_nothing_else() -> None:
+    for text, size in (("x" * 161, 161), ("ż" * 30_000, 60_000), ("x" * 60_000, 60_000)):
+        (piece,) = cut(text, Style(concatenation=Concatenation.PAYLOAD))[1]
+        assert (piece.octets, list(piece.tlvs), len(piece.tlvs[Tlv.PAYLOAD])) == (b"", [Tlv.PAYLOAD], size)
+    with pytest.raises(concatenation.TooLong, match="60001 octets; one PDU takes 60000"):
+        cut("x" * 60_001, Style(concatenation=Concatenation.PAYLOAD))
+
+
+def test_half_a_pair_is_a_question_mark() -> None:
+    for text in ("\ud83d", "ż\ude00", "€\ud83d" * 100):
+        pieces = concatenation.pieces(text, Encoding.UCS2, Style(), lambda: 1)
+        assert read(pieces) == text.replace("\ud83d", "?").replace("\ude00", "?")
 
 
 def test_sar_parameters() -> None:
@@ -96,7 +143,7 @@ def test_a_short_text_has_no_marks_and_takes_no_reference(how: Concatenation) ->
 def test_as_many_segments_as_there_can_be() -> None:
     _, pieces = cut("x" * 153 * 255, Style())
     assert len(pieces) == 255
-    with pytest.raises(concatenation.TooLong):
+    with pytest.raises(concatenation.TooLong, match="256 segments; there can be 255"):
         cut("x" * (153 * 255 + 1), Style())
     with pytest.raises(concatenation.TooLong):
         cut("ż" * 30_001, Style(concatenation=Concatenation.PAYLOAD))

@@ -52,6 +52,33 @@ def test_without_a_rate_it_is_halved_from_what_went_and_then_free_again() -> Non
     assert pace.rate(15.0 + 30.1) is None
 
 
+def test_without_a_rate_the_last_second_counts_and_no_other() -> None:
+    pace = smpp_pace.Pace(None)
+    for at in (8.5, 9.0, 9.0, 9.25, 9.75, 10.0, 10.0):
+        pace.take(at)
+    pace.throttled(10.0, sent_at=9.75)
+    assert pace.rate(10.0) == 2  # of four: what went a whole second ago is no more of it
+    pace = smpp_pace.Pace(None)
+    pace.throttled(10.0, sent_at=1.0)
+    assert pace.rate(10.0) == 0.5  # nothing went in the last second: taken as one
+
+
+def test_what_was_sent_when_the_rate_was_lowered_says_nothing_new() -> None:
+    pace = smpp_pace.Pace(8)
+    pace.throttled(1.0, sent_at=0.5)
+    pace.throttled(1.5, sent_at=1.0)
+    assert pace.rate(1.5) == 4
+    pace.throttled(1.5, sent_at=1.001)
+    assert pace.rate(1.5) == 2
+
+
+def test_a_flood_costs_no_more_memory_than_what_is_counted() -> None:
+    pace = smpp_pace.Pace(None)
+    taken(pace, 9.5, 3_000)
+    pace.throttled(10.0, sent_at=9.5)
+    assert pace.rate(10.0) == 500
+
+
 def test_it_never_stops() -> None:
     for rate in (None, 0.1, 1.0, 1000.0):
         pace = smpp_pace.Pace(rate)

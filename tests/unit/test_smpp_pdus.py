@@ -63,6 +63,7 @@ def test_smpplib_reads_what_we_write(short: pdus.Short) -> None:
         assert found == (address.ton, address.npi, address.value)
     assert read.validity_period.decode() == short.validity
     assert (read.esm_class, read.registered_delivery) == (short.esm_class, short.registered_delivery)
+    assert (read.protocol_id, read.priority_flag, read.replace_if_present_flag, read.sm_default_msg_id) == (0, 0, 0, 0)
     assert (read.data_coding, read.short_message or b"") == (short.data_coding, short.message)
     assert (read.message_payload or b"") == short.tlvs.get(pdus.Tlv.PAYLOAD, b"")
     assert read.sar_total_segments == (short.tlvs[pdus.Tlv.SAR_TOTAL][0] if pdus.Tlv.SAR_TOTAL in short.tlvs else None)
@@ -72,6 +73,21 @@ def test_smpplib_reads_what_we_write(short: pdus.Short) -> None:
 def test_a_deliver_sm_comes_back_as_it_went(short: pdus.Short) -> None:
     assert pdus.Short.deliver(short.encode()) == short
     assert pdus.Short.deliver(short.encode()).content == (short.message or short.tlvs.get(pdus.Tlv.PAYLOAD, b""))
+
+
+@given(SHORTS, st.binary(max_size=300))
+def test_a_data_sm_is_read(short: pdus.Short, payload: bytes) -> None:
+    head = pdus.text(short.service_type) + short.source.encode() + short.to.encode()
+    flags = bytes((short.esm_class, short.registered_delivery, short.data_coding))
+    assert pdus.Short.data(head + flags + pdus.tlvs({pdus.Tlv.PAYLOAD: payload})) == pdus.Short(
+        service_type=short.service_type,
+        source=short.source,
+        to=short.to,
+        esm_class=short.esm_class,
+        registered_delivery=short.registered_delivery,
+        data_coding=short.data_coding,
+        tlvs={pdus.Tlv.PAYLOAD: payload},
+    )
 
 
 @given(
@@ -87,6 +103,7 @@ def test_any_pdu_comes_back_as_it_went(command: int, status: int, sequence: int,
     assert made.size == len(octets)
     assert pdus.first(b"before" + octets + b"behind", 6) == made
     assert [pdus.first(octets[:end]) for end in range(len(octets))] == [None] * len(octets)
+    assert [pdus.first(b"before" + octets[:end], 6) for end in range(len(octets))] == [None] * len(octets)
 
 
 @given(st.binary(max_size=400))
@@ -102,7 +119,7 @@ def test_any_octets_are_read_or_malformed(octets: bytes) -> None:
 
 @pytest.mark.parametrize("size", [0, 15, 65537, 0xFFFFFFFF])
 def test_lengths_that_no_pdu_has(size: int) -> None:
-    with pytest.raises(pdus.Malformed):
+    with pytest.raises(pdus.Malformed, match=f"a PDU of {size} octets; there are 16 to 65536"):
         pdus.first(struct.pack(">I", size))
 
 
@@ -114,11 +131,42 @@ def test_lengths_that_a_pdu_can_have(size: int) -> None:
 
 
 def test_what_would_end_a_field_early_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^a NUL ends the field$"):
+        pdus.text("a\0b")
     for value in ("a\0b", "ż"):
         with pytest.raises(ValueError):
             pdus.text(value)
         with pytest.raises(ValueError):
             pdus.bind(system_id=value, password="", system_type="")
+
+
+def test_bodies_that_end_too_early() -> None:
+    whole = pdus.Short(message=b"hi").encode()
+    for end in range(len(whole)):
+        with pytest.raises(pdus.Malformed, match=r"^(the body ends too early|a field has no end)$"):
+            pdus.Short.deliver(whole[:end])
+    with pytest.raises(pdus.Malformed, match=r"^a field has no end$"):
+        pdus.Short.deliver(b"")
+    with pytest.raises(pdus.Malformed, match=r"^the body ends too early$"):
+        pdus.Short.deliver(b"\0")
+
+
+@pytest.mark.parametrize(
+    ("octets", "shown"),
+    [
+        (b"a b", "a b"), (b" a\t", "a\\x09"), (b"a\x1b1", "a\\x1b1"), (b"\xe9a", "\\xe9a"), (b"\x00\x7f", "\\x00\\x7f"),
+        (b"x" * 200, "x" * pdus.LONGEST_ID), (b"\x1b" * 200, ("\\x1b" * 200)[: pdus.LONGEST_ID]),
+    ],
+)  # fmt: skip
+def test_what_is_shown_of_an_smscs_own_words(octets: bytes, shown: str) -> None:
+    assert pdus.printable(octets) == shown
+    assert pdus.answer(octets + b"\0") == ((shown, {}) if b"\0" not in octets else ("", {}))
+
+
+def test_a_parameter_without_a_value_at_the_very_end() -> None:
+    tlvs: dict[int, bytes] = {pdus.Tlv.STATE: b"\x02", pdus.Tlv.RECEIPTED_ID: b""}
+    assert pdus.Short.deliver(pdus.Short(tlvs=tlvs).encode()).tlvs == tlvs
+    assert pdus.answer(b"id\0" + pdus.tlvs({pdus.Tlv.STATUS_TEXT: b""})) == ("id", {pdus.Tlv.STATUS_TEXT: b""})
 
 
 def test_a_bind_as_smpplib_reads_it() -> None:

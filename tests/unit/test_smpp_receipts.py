@@ -1,5 +1,7 @@
 """Receipts are read in every dress they come in, and nobody but the SMSC can make one."""
 
+import dataclasses
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -78,6 +80,47 @@ def test_states_as_numbers(number: bytes, state: Status, word: str) -> None:
     found = read("", tlvs={Tlv.RECEIPTED_ID: b"abc\0", Tlv.STATE: number})
     assert (found.state, found.detail) == (state, word)
     assert found.raw == f"id:abc stat:{word}".strip()
+
+
+@pytest.mark.parametrize(
+    ("said", "network", "code"),
+    [
+        ("7", b"\x03\x00\x0a", "7"),  # the SMSC's own goes before the network's
+        ("0", b"\x03\x00\x0a", "3/10"), ("000", b"\x03\x01\x00", "3/256"), ("0", b"\x08\xff\xfe", "8/65534"),
+        ("0", b"\x03\x00\x00", ""), ("0", b"\x03\x0a", ""), ("0", b"\x03\x00\x0a\x00", ""), ("0", b"", ""),
+        ("X0", b"", "X0"), ("0X", b"\x03\x00\x0a", "0X"), ("9" * 40, b"", "9" * 40), ("9" * 41, b"", "9" * 39 + "…"),
+    ],
+)  # fmt: skip
+def test_errors_of_the_smsc_and_of_the_network(said: str, network: bytes, code: str) -> None:
+    assert read(f"id:1 stat:UNDELIV err:{said}", tlvs={Tlv.NETWORK_ERROR: network}).code == code
+
+
+def test_what_is_kept_of_a_long_receipt() -> None:
+    word = "D" * 41
+    found = read(f"id:1 stat:{word} {'x' * 400}")
+    assert found.detail == "D" * 39 + "…"
+    assert len(found.raw) == 300
+    assert found.raw.startswith("id:1 stat:DDD")
+
+
+def test_how_far_a_receipt_is_read() -> None:
+    late = " " * 983 + "id:1 stat:DELIVRD"  # 1,000 characters, in one or two octets each
+    for short in (
+        Short(esm_class=4, message=late.encode()),
+        Short(esm_class=4, data_coding=8, message=late.encode("utf-16-be")),
+    ):
+        found = receipts.read(short, ReceiptId.AS_IS)
+        assert isinstance(found, ports.Receipt)
+        assert found.state is Status.DELIVERED
+        further = dataclasses.replace(short, message=late.replace("id", "   id").encode())
+        assert receipts.read(further, ReceiptId.AS_IS) != found
+
+
+def test_letters_that_are_none_do_no_harm() -> None:
+    half = "id:1ż stat:DELIVRD".encode("utf-16-be") + b" \xd8\x00 \x00"
+    found = receipts.read(Short(esm_class=4, data_coding=8, message=half), ReceiptId.AS_IS)
+    assert isinstance(found, ports.Receipt)
+    assert (found.provider_id, found.state) == ("1?", Status.DELIVERED)
 
 
 def test_a_receipt_in_ucs2_behind_a_header_or_in_the_payload() -> None:

@@ -103,3 +103,34 @@ def test_every_status_has_a_code_words_and_an_outcome() -> None:
     assert smpp_outcomes.outcome(0x0B, {0x0B: smpp_outcomes.Then.RETRY}) == message.Retry(
         code="0x0b", detail="ESME_RINVDSTADR: the recipient is refused"
     )
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "detail"),
+    [
+        (0x01, "0x01", "ESME_RINVMSGLEN: the message has a wrong length"),
+        (0xFF, "0xff", "ESME_RUNKNOWNERR: a fault without a name"),
+        (0x100, "0x0100", "a status that SMPP 3.4 does not have"),
+        (0x3FF, "0x03ff", "a status that SMPP 3.4 does not have"),
+        (0x400, "0x0400", "a status of this SMSC's own"),
+        (0x4FF, "0x04ff", "a status of this SMSC's own"),
+        (0x500, "0x0500", "a status that SMPP 3.4 does not have"),
+    ],
+)
+def test_a_status_in_words(status: int, code: str, detail: str) -> None:
+    found = smpp_outcomes.outcome(status, {})
+    assert (found.code, found.detail) == (code, detail)
+    assert smpp_outcomes.outcome(status, {}, "why").detail == f"{detail} (why)"
+
+
+def test_what_is_sent_again_and_what_never() -> None:
+    outcomes: dict[type[message.Outcome], tuple[int, ...]] = {
+        message.Retry: (0x04, 0x05, 0x08, 0x14, 0x45, 0x58, 0x64, 0xFE, 0xFF, 0x0400, 0x0500),
+        message.Rejected: (0x01, 0x0A, 0x0B, 0x43, 0x62, 0x65, 0x66, 0xC4),
+        message.ProviderDown: (0x0D, 0x0E, 0x0F, 0x53),
+        message.Uncertain: (smpp_outcomes.NACKED,),
+    }
+    for kind, statuses in outcomes.items():
+        for status in statuses:
+            assert type(smpp_outcomes.outcome(status, {})) is kind, hex(status)
+    assert smpp_outcomes.code(smpp_outcomes.NACKED) == "nack"

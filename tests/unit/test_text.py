@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
+import jinja2
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -168,6 +169,154 @@ def test_bombs_and_escapes_are_refused(source: str) -> None:
     said = fault(source, values(caller_name="x" * 60))
     assert said.startswith("file.txt:1: ")
     assert "MemoryError" not in said, "a limit has to stop it, not the machine"
+
+
+MOST = templates.LONGEST_RESULT
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "said"),
+    [
+        ("{{ x|list }}", {"x": [1]}, "a list is no text; name one of its parts, or join them"),
+        ("{{ x }}", {"x": {}}, "a group of fields is no text; name one of its parts, or join them"),
+        ("{{ x }}", {"x": (1,)}, "a tuple is no text; name one of its parts, or join them"),
+        ("{{ x }}", {"x": {1}}, "a set is no text; name one of its parts, or join them"),
+        ("{{ x.lower }}", {"x": "a"}, "lower is no value; did you mean to add ()?"),
+        ("{{ x.y }}", {"x": {"b": 1, "a": 2}}, "there is no 'y' in it (there is: a, b)"),
+        ("{{ x['y'] }}", {"x": {}}, "there is no 'y' in it (there is: nothing)"),
+        ("{{ x.y }}", {"x": {"k" * 70: 1}}, f"there is no 'y' in it (there is: {'k' * 60})"),
+        ("{{ x." + "y" * 70 + " }}", {"x": {}}, f"there is no '{'y' * 60}' in it (there is: nothing)"),
+        ("{{ x.y }}", {"x": {f"{n:02}": 1 for n in range(30)}},
+         f"there is no 'y' in it (there is: {', '.join(f'{n:02}' for n in range(20))})"),
+        ("{{ x.y }}", {"x": templates.Variables(b="1", a="2")}, "the dialplan gave no variable 'y' (given: a, b)"),
+        ("{{ x." + "y" * 70 + " }}", {"x": templates.Variables()},
+         f"the dialplan gave no variable '{'y' * 60}' (given: nothing)"),
+        ("{{ x." + "y" * 70 + " }}", {"x": "a"}, f"there is no '{'y' * 60}' in a text"),
+        ("{{ x.y }}", {"x": 1}, "there is no 'y' in a number"),
+        ("{{ x.y }}", {"x": 1.5}, "there is no 'y' in a number"),
+        ("{{ x.y }}", {"x": [1]}, "there is no 'y' in a list"),
+        ("{{ x[5] }}", {"x": [1]}, "there is no '5' in a list"),
+        ("{{ x[5] }}", {"x": "a"}, "there is no '5' in a text"),
+        ("{{ x() }}", {}, "x(...) is not available in texts"),
+        ("{{ x.y()() }}", {}, "this(...) is not available in texts"),
+        ("{{ x.y() }}", {"x": "a"}, "there is no 'y' in a text"),
+        ("{{ x * 'a' }}", {"x": 2}, "* is for numbers only, not for a text"),
+        ("{{ 'a' * x }}", {"x": 2}, "* is for numbers only, not for a text"),
+        ("{{ x % 2 }}", {"x": [1]}, "% is for numbers only, not for a list"),
+        ("{{ x * x }}", {"x": {}}, "* is for numbers only, not for a group of fields"),
+        ("{{ x ** 2 }}", {"x": 2}, "** is not available in texts"),
+        ("{{ x * 10 }}", {"x": 10**18}, "* makes a number beyond 1e+18"),
+        ("{{ x * -10 }}", {"x": 10**18}, "* makes a number beyond 1e+18"),
+        ("{{ x + 1 }}", {"x": 10**18}, "+ makes a number beyond 1e+18"),
+        ("{{ x + y }}", {"x": "a" * MOST, "y": "b"}, f"a value has more than {MOST} characters"),
+        ("{{ x|upper }}", {"x": "a" * (MOST + 1)}, f"a value has more than {MOST} characters"),
+        ("{{ x.y }}", {"x": {"y": "a" * (MOST + 1)}}, f"a value has more than {MOST} characters"),
+        ("{{ x['y'] }}", {"x": {"y": "a" * (MOST + 1)}}, f"a value has more than {MOST} characters"),
+        ("{{ x[0] }}", {"x": ["a" * (MOST + 1)]}, f"a value has more than {MOST} characters"),
+        ("{% set y = x ~ x %}", {"x": "a" * MOST}, f"a value has more than {MOST} characters"),
+        ("{{ x|join }}", {"x": "a" * 201}, "a loop has more than 200 rounds"),
+        ("{% for y in x %}{% endfor %}", {"x": "a" * 201}, "a loop has more than 200 rounds"),
+        ("{{ x|join('-') }}", {"x": ["a" * (MOST - 2), "b"]}, f"join makes more than {MOST} characters"),
+        ("{{ x|replace('a', 'bb') }}", {"x": "a" + "c" * (MOST - 2)}, f"replace makes more than {MOST} characters"),
+        ("{{ x }}", {"y": 1, "z": 2}, "'x' is undefined; known here: y, z"),
+        ("{{ x.y }}{{ x }}", {"x": {"y": None}}, "a group of fields is no text; name one of its parts, or join them"),
+        ("{% for y in x recursive %}{% endfor %}", {}, "a loop within a loop is not available in texts"),
+        ("{{ self }}", {}, "self is not available in texts"),
+        ("{{ super }}", {}, "super is not available in texts"),
+        ("{% macro m() %}{% endmacro %}", {}, "{% macro %} is not available in texts"),
+        ("{% set a %}x{% endset %}", {}, "{% set %} with a block is not available in texts"),
+        ("{% include 'x' %}", {}, "{% include %} is not available in texts"),
+        ("{% with %}{% endwith %}", {}, "{% with %} is not available in texts"),
+    ],
+)  # fmt: skip
+def test_what_a_template_cannot_do_in_words(source: str, given: dict[str, object], said: str) -> None:
+    assert fault(source, given) == f"file.txt:1: {said}"
+
+
+@pytest.mark.parametrize(
+    ("source", "given", "expected"),
+    [
+        ("{{ x }}", {"x": "a" * MOST}, "a" * MOST),
+        ("{{ x|join }}", {"x": "a" * 200}, "a" * 200),
+        ("{% for y in x %}{{ y }}{% endfor %}", {"x": "a" * 200}, "a" * 200),
+        ("{{ x|join('-') }}", {"x": ["a" * (MOST - 3), "b"]}, "a" * (MOST - 3) + "-b"),
+        ("{{ x|replace('a', 'b') }}", {"x": "a" + "c" * (MOST - 2)}, "b" + "c" * (MOST - 2)),
+        ("{{ x|replace(1, 'b') }}", {"x": "1c"}, None),
+        ("{{ x * 10 }} {{ x * -10 }}", {"x": 10**17}, f"{10**18} -{10**18}"),
+        ("{{ x + y }} {{ x ~ 1 }}", {"x": "a", "y": "b"}, "ab a1"),
+        ("{{ x + y }}", {"x": [1], "y": [2]}, None),
+        ("{{ 7 % 4 }} {{ 7 - 4 }} {{ 7 // 4 }} {{ 7 / 4 }} {{ -7 }} {{ +7 }}", {}, "3 3 1 1.75 -7 7"),
+        ("{{ x|round }} {{ x|round(0) }} {{ x|round(1) }} {{ 3|round }}", {"x": 2.55}, "3 3 2.5 3"),
+        ("{{ x|phone }} {{ x|digits }}", {"x": "+48601234567"}, "+48 601 234 567 48601234567"),
+        ("{{ x|digits }}", {"x": "a1\u0661-2"}, "12"),
+        ("{{ x|default('d') }} {{ x|d('d') }}", {}, "d d"),
+        ("{{ x|first }}{{ x|last }}{{ x|length }}{{ x|count }}", {"x": "abc"}, "ac33"),
+        ("{{ x|sort|join(',') }} {{ x|unique|list|length }} {{ x|reverse|join }}", {"x": "cab"}, "a,b,c 3 bac"),
+        ("{{ x|capitalize }} {{ x|title }} {{ x|upper }} {{ x|lower }}", {"x": "aB c"}, "Ab c Ab C AB C ab c"),
+        ("{{ x|trim }}|{{ x|int }}|{{ x|float }}|{{ x|int|abs }}|{{ x|string }}|", {"x": " -5 "}, "-5|-5|-5.0|5| -5 |"),
+        ("{{ x|truncate(9) }}", {"x": "a much longer text"}, "a..."),
+        ("{{ x.upper() }}{{ x.find('b') }}{{ x.isdigit() }}{{ x.split('b')|length }}", {"x": "abc"}, "ABC1False2"),
+        ("{{ x.get('a') }}{{ x.get('b', 7) }}{{ x.items()|length }}", {"x": {"a": 1}}, "171"),
+        ("{{ x.keys()|join }}{{ x.values()|join }}", {"x": {"a": 1}}, "a1"),
+        ("{{ x.items }}", {"x": {"items": "own"}}, "own"),
+        ("{{ x['items'] }}{{ x.a }}{{ x[0] }}", {"x": {"items": "own", "a": "b", 0: "c"}}, "ownbc"),
+        ("{{ x[0] }}{{ x[-1] }}{{ x[1:] }}", {"x": "abc"}, "acbc"),
+        ("{{ none }}{{ x }}{{ x is none }}", {"x": None}, "True"),
+        ("{{ x.date() }} {{ x.time().hour }} {{ x.weekday() }}", {"x": datetime(2026, 7, 1, 22, 30)},
+         "2026-07-01 22 2"),
+        ("{% for y in x %}{{ loop.index0 }}{{ loop.revindex }}{{ loop.first }}{{ loop.last }}{% endfor %}", {"x": "ab"},
+         "02TrueFalse11FalseTrue"),
+        ("{% for y in x %}{{ loop.index }}/{{ loop.length }} {% endfor %}", {"x": "ab"}, "1/2 2/2 "),
+        ("{{ x is string }}{{ x is defined }}{{ y is undefined }}{{ 2 is even }}{{ 1 is lt 2 }}{{ 'a' is in x }}",
+         {"x": "a"}, "TrueTrueTrueTrueTrueTrue"),
+        ("{{ 1 if x }}", {"x": True}, "1"),
+        ("a\rb\r\nc\n\n", {}, "a\nb\nc\n"),
+    ],
+)  # fmt: skip
+def test_what_a_template_can_do(source: str, given: dict[str, object], expected: str | None) -> None:
+    template = text.Template(source, name="t")
+    if expected is None:
+        with pytest.raises(errors.TextError):
+            template.render(given)
+    else:
+        assert template.render(given) == expected
+
+
+def test_a_mistake_is_as_long_as_it_may_be() -> None:
+    assert len(fault("{{ x }}", {f"name{n}": 1 for n in range(500)})) == len("file.txt:1: ") + 1000
+    assert len(text.Template("x" * 10_000, name="t").source) == 10_000
+    assert repr(text.Template("x", name="t")) == "Template(name='t')"
+
+
+def test_the_line_of_a_mistake_that_shows_in_a_loop() -> None:
+    source = "a\n{% for y in x %}\n{{ y.nope }}\n{% endfor %}"
+    assert fault(source, {"x": "ab"}) == "file.txt:3: there is no 'nope' in a text"
+
+
+def test_a_sandbox_has_nothing_but_what_is_listed() -> None:
+    made = templates._Sandbox()
+    assert made.globals == {}
+    assert made.filters.keys() == templates._FILTERS.keys() | {"_bounded", "_rounds"}
+    assert made.tests.keys() == templates._TESTS
+    assert made.autoescape is False
+    assert made.undefined is jinja2.StrictUndefined
+    assert made.keep_trailing_newline is True
+    assert made.cache is None
+    assert made.finalize is templates._final
+    with pytest.raises(errors.TextError, match=f"^a value has more than {MOST} characters$"):
+        made.filters["upper"]("x" * (MOST + 1))
+    assert made.filters["upper"]("x") == "X"
+    assert made.filters["_rounds"]("ab") == ["a", "b"]
+    assert made.filters["_bounded"]("x") == "x"
+
+
+def test_what_may_be_called() -> None:
+    made = templates._Sandbox()
+    for good in ("x".upper, {"a": 1}.get, datetime(2026, 1, 1).strftime, made.undefined()):
+        assert made.is_safe_callable(good)
+    bad: list[object] = ["x".format, "x".encode, {"a": 1}.pop, [1].count, len, compile, datetime]
+    for one in bad:
+        assert not made.is_safe_callable(one)
 
 
 @given(st.lists(st.sampled_from(["{{ a }}", "{{ a ~ a }}", "{% for c in a %}{{ a }}{% endfor %}", "text"])), st.text())
