@@ -327,12 +327,16 @@ def _ms(seconds: float) -> str:
 
 
 def _calls(rows: list[list[str]]) -> tuple[Call, ...]:
-    """Read the calls out of sipp's message log, in the order in which they were placed."""
+    """Read the calls out of sipp's message log, in the order in which they were placed.
+
+    A call for which it sent no INVITE is not its own: Asterisk repeats its BYE to whoever had the port before.
+    """
     seen: dict[str, list[tuple[float, str, str, str]]] = {}
     for row in rows:
         if len(row) == 7:  # date, time, seconds, direction, call id, CSeq, first line
             seen.setdefault(row[4], []).append((float(row[2]) * 1000, row[3], row[5].split()[-1], row[6]))
-    return tuple(_call(call_id, events) for call_id, events in seen.items())
+    ours = {row[4] for row in rows if len(row) == 7 and row[3] == "S" and row[5].split()[-1] == "INVITE"}
+    return tuple(_call(call_id, events) for call_id, events in seen.items() if call_id in ours)
 
 
 def _call(call_id: str, events: list[tuple[float, str, str, str]]) -> Call:

@@ -238,7 +238,7 @@ FAULTS: dict[str, tuple[Fault, Bad, str]] = {
         "[agi-sms] is not loaded: Asterisk hangs up on the call at from-trunk,100,2",
     ),
     "subroutine of another version": (
-        file("agi-sms.conf", "MSet(AGISMS=,AGISMS_STATUS=,AGISMS_COUNT=)", "MSet(AGISMS=)", "dialplan reload"),
+        file("agi-sms.conf", "MSet(AGISMS=,AGISMS_STATUS=,", "MSet(AGISMS=,", "dialplan reload"),
         {("dialplan.shipped", "warning")},
         "[agi-sms] is not the one of this version: s differs",
     ),

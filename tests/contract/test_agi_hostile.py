@@ -314,6 +314,13 @@ ANYTHING = st.one_of(
 )
 
 
+async def served(entry: agi.AgiEntry) -> None:
+    """Another channel is served; where a pause of the machine outlasts the door's patience, it comes again."""
+    async with asyncio.timeout(10):
+        while (await fake_agi.visit(entry, header(args=["visit=other"]))).variables != {"AGISMS": "SCHEDULED,2"}:
+            pass
+
+
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     pieces=st.lists(ANYTHING, max_size=4),
@@ -341,8 +348,7 @@ async def test_whatever_it_says_the_connection_ends_and_others_are_served(
                 case "answer":
                     with contextlib.suppress(UnicodeDecodeError):
                         await channel.run()
-            other = await fake_agi.visit(entry, header(args=["visit=other"]))
-            assert other.variables == {"AGISMS": "SCHEDULED,2"}
+            await served(entry)
             assert "other" in {visit.id for visit in intake.visits}
             if how == "wait":
                 await channel.ended()
