@@ -16,7 +16,8 @@ from rig.asterisk import Asterisk
 from tests.acceptance import gateway as gateways
 from tests.bench import figures, load, processes, sizes
 
-NUMBERS = {"gateway": "100", "variable": "200", "only": "300"}
+NUMBERS = {"gateway": "100", "variable": "200", "only": "300", "stored": "200"}
+APPS = {"variable": "floor-variable", "only": "floor-only", "stored": "floor-variable"}
 ASKS = "400"
 DIALPLAN = """
 [from-trunk]
@@ -81,10 +82,11 @@ One = Callable[[Asterisk, pathlib.Path, float, int], Run]
 def measure(asterisk: Asterisk, directory: pathlib.Path, of: sizes.Sizes, tell: load.Tell) -> list[figures.Figure]:
     """Each rate on each subject, again and again in turn."""
     asterisk.load_dialplan(DIALPLAN + floor_subroutine())
-    subjects = {"gateway": _gateway(NODE, NUMBERS["gateway"]), "variable": _floor("variable"), "only": _floor("only")}
+    floors = {mode: _floor(mode, app) for mode, app in APPS.items()}
+    subjects = {"gateway": _gateway(NODE, NUMBERS["gateway"]), **floors}
     found = []
     for rate, runs in _alternate(asterisk, directory, of, of.rates, subjects, tell).items():
-        found += figures_at(rate, runs)
+        found += [*figures_at(rate, runs), *figures_stored(rate, runs)]
     subjects = {"gateway": subjects["gateway"], "variable": subjects["variable"]}
     with _hears_nothing(asterisk):
         runs = _alternate(asterisk, directory / "deaf", of, (of.deaf_rate,), subjects, tell)[of.deaf_rate]
@@ -148,7 +150,7 @@ def figures_at(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.F
     """Of the subjects `gateway`, `variable` and `only` at one rate."""
 
     def of(name: str, unit: str, goal: figures.Goal | None, pick: Callable[[Run], float]) -> figures.Figure:
-        ours, floor, bare = (tuple(map(pick, runs[subject])) for subject in NUMBERS)
+        ours, floor, bare = (tuple(map(pick, runs[subject])) for subject in ("gateway", "variable", "only"))
         whole = f"{name}, {rate:g} calls/s"
         return figures.Figure(section="hold", name=whole, unit=unit, ours=ours, floor=floor, bare=bare, goal=goal)
 
@@ -165,6 +167,21 @@ def figures_at(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.F
         total("calls lost", NONE_LOST, lambda run: run.lost),
         total("calls not in the database within the hold budget", NONE_LOST, lambda run: run.set_aside),
     ]
+
+
+def figures_stored(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
+    """Of the subjects `gateway` and `stored`, the least that still has something after a power cut; for the record."""
+    picks: dict[str, tuple[str, Callable[[Run], float]]] = {
+        "held, p50": ("ms", lambda run: run.p50),
+        "held, p99": ("ms", lambda run: run.p99),
+        "CPU for a call": ("ms", lambda run: run.cpu_ms),
+    }
+    found = []
+    for name, (unit, pick) in picks.items():
+        ours, floor = (tuple(map(pick, runs[who])) for who in ("gateway", "stored"))
+        what = f"{name}, {rate:g} calls/s (floor: it commits a row too)"
+        found.append(figures.Figure(section="hold", name=what, unit=unit, ours=ours, floor=floor))
+    return found
 
 
 def figures_deaf(rate: float, runs: Mapping[str, Sequence[Run]]) -> list[figures.Figure]:
@@ -221,10 +238,9 @@ def _gateway(node: Mapping[str, Any], number: str, more: Mapping[str, Any] | Non
     return run
 
 
-def _floor(mode: str) -> One:
+def _floor(mode: str, app: str) -> One:
     def run(asterisk: Asterisk, directory: pathlib.Path, rate: float, calls: int) -> Run:
         file = directory / "held.json"
-        app = f"floor-{mode}"
         command = [sys.executable, "-m", "tests.bench.floor", asterisk.ari_url]
         command += [asterisk.ari_user, asterisk.ari_password, app, mode, str(file)]
         process = subprocess.Popen(command, cwd=processes.ROOT)

@@ -94,6 +94,12 @@ def test_a_lost_call_misses_the_goal_and_every_rate_has_its_own() -> None:
     assert {one.name: one.met for one in hold.figures_at(50, runs)}["held, p99, 50 calls/s"] is None
 
 
+def test_beside_what_only_stores_nothing_is_required() -> None:
+    found = {one.name: one for one in hold.figures_stored(200, {"gateway": [run(6.0)] * 3, "stored": [run(4.0)] * 3})}
+    p99 = found["held, p99, 200 calls/s (floor: it commits a row too)"]
+    assert (p99.ratio, p99.met) == (1.5, None)
+
+
 @pytest.mark.parametrize(("lost", "met"), [((0, 0, 0, 0, 0), True), ((0, 0, 0, 0, 3), False)])
 def test_calls_lost_in_any_run_are_lost(lost: tuple[int, ...], met: bool) -> None:
     gateway = [run(4.0, ended=10 - one) for one in lost]
