@@ -21,21 +21,33 @@ from rich.table import Table
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 MUTMUT = pathlib.Path(sys.executable).with_name("mutmut")
 FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to notice
-    "agi_sms/app_arguments.py": ("tests/unit/test_arguments.py", "tests/unit/test_dialplan_model.py"),
+    "agi_sms/app_arguments.py": (
+        "tests/unit/test_arguments.py",
+        "tests/unit/test_dialplan_model.py",
+    ),
     "agi_sms/asterisk/agi_header.py": ("tests/unit/test_agi_header.py",),
     "agi_sms/asterisk/arguments.py": ("tests/unit/test_arguments.py",),
     "agi_sms/asterisk/config_answer.py": ("tests/unit/test_config_answer.py",),
     "agi_sms/breaker.py": ("tests/unit/test_breaker.py",),
     "agi_sms/config_routes.py": ("tests/unit/test_routes.py",),
-    "agi_sms/config_words.py": ("tests/unit/test_config_words.py", "tests/unit/test_config_mistakes.py"),
-    "agi_sms/content/reading.py": ("tests/unit/test_content_reading.py", "tests/unit/test_content_xml.py"),
+    "agi_sms/config_words.py": (
+        "tests/unit/test_config_words.py",
+        "tests/unit/test_config_mistakes.py",
+    ),
+    "agi_sms/content/reading.py": (
+        "tests/unit/test_content_reading.py",
+        "tests/unit/test_content_xml.py",
+    ),
     "agi_sms/content/request.py": ("tests/unit/test_content_request.py",),
     "agi_sms/content/xml_tree.py": ("tests/unit/test_content_xml.py",),
     "agi_sms/durations.py": ("tests/unit/test_durations.py",),
     "agi_sms/echoes.py": ("tests/unit/test_http_mask.py",),
     "agi_sms/harmless.py": ("tests/unit/test_plain.py",),
     "agi_sms/http_body.py": ("tests/unit/test_http_body.py",),
-    "agi_sms/http_words.py": ("tests/unit/test_content_settings.py", "tests/unit/test_http_rules.py"),
+    "agi_sms/http_words.py": (
+        "tests/unit/test_content_settings.py",
+        "tests/unit/test_http_rules.py",
+    ),
     "agi_sms/ids.py": ("tests/unit/test_ids.py",),
     "agi_sms/node.py": (
         "tests/unit/test_plan.py",
@@ -43,7 +55,10 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
         "tests/unit/test_routes.py",
         "tests/unit/test_when.py",
     ),
-    "agi_sms/numbers.py": ("tests/unit/test_numbers.py", "tests/unit/test_routes.py"),
+    "agi_sms/numbers.py": (
+        "tests/unit/test_numbers.py",
+        "tests/unit/test_routes.py",
+    ),
     "agi_sms/outbox/fates.py": ("tests/contract/test_outbox_fates.py",),
     "agi_sms/plain.py": ("tests/unit/test_plain.py",),
     "agi_sms/plan.py": (
@@ -52,9 +67,15 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
         "tests/unit/test_routes.py",
         "tests/unit/test_when.py",
     ),
-    "agi_sms/polling.py": ("tests/unit/test_polling_pace.py", "tests/contract/test_polling.py"),
+    "agi_sms/polling.py": (
+        "tests/unit/test_polling_pace.py",
+        "tests/contract/test_polling.py",
+    ),
     "agi_sms/prices.py": ("tests/unit/test_prices.py",),
-    "agi_sms/providers/signatures.py": ("tests/unit/test_signatures.py", "tests/unit/test_signatures_coverage.py"),
+    "agi_sms/providers/signatures.py": (
+        "tests/unit/test_signatures.py",
+        "tests/unit/test_signatures_coverage.py",
+    ),
     "agi_sms/providers/smpp_concatenation.py": ("tests/unit/test_smpp_concatenation.py",),
     "agi_sms/providers/smpp_outcomes.py": ("tests/unit/test_smpp_settings.py",),
     "agi_sms/providers/smpp_pace.py": ("tests/unit/test_smpp_pace.py",),
@@ -93,14 +114,16 @@ CAUGHT = frozenset({"killed", "timeout", "segfault", "caught by type check"})
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--least", default=90.0, show_default=True, help="Percent of the faults that tests have to notice.")
+@click.option(
+    "--least", default=90.0, show_default=True, help="Percent of each file's faults that tests have to notice."
+)
 @click.option("--jobs", default=2, show_default=True, help="Processes at once.")
 @click.option("--show/--no-show", default=True, show_default=True, help="Show each fault that no test noticed.")
 @click.argument("files", nargs=-1, type=click.Choice(list(FILES)))
 def main(least: float, jobs: int, files: tuple[str, ...], *, show: bool) -> None:
     """Mutation testing of FILES, or of all the pure files. Exit code 1: fewer were noticed than `--least`.
 
-    Of what is left, some change nothing that anybody could see; the others want a test.
+    That is asked of each file. Of what is left, some change nothing that anybody could see; the others want a test.
     """
     console = Console(soft_wrap=True)
     chosen = files or tuple(FILES)
@@ -115,11 +138,18 @@ def main(least: float, jobs: int, files: tuple[str, ...], *, show: bool) -> None
     by_file = {file: Counter[bool]() for file in chosen}
     for name, fate in fates.items():
         by_file[_file(name)][fate in CAUGHT] += 1
-    console.print(_table(by_file))
+    console.print(_table(by_file, least))
     total = sum(by_file.values(), Counter[bool]())
-    score = 100 * total[True] / max(total.total(), 1)
-    console.print(f"{total[True]} of {total.total()} noticed: {score:.1f} % (at least {least:g})", highlight=False)
-    sys.exit(0 if total and score >= least else 1)
+    below = [file for file, counts in by_file.items() if share(counts) < least]
+    console.print(f"{total[True]} of {total.total()} noticed: {share(total):.1f} %", highlight=False)
+    if below:
+        console.print(f"below {least:g} %: {', '.join(below)}", highlight=False)
+    sys.exit(1 if below else 0)
+
+
+def share(counts: "Counter[bool]") -> float:
+    """Percent that was noticed; of no faults at all, nothing."""
+    return 100 * counts[True] / counts.total() if counts else 0.0
 
 
 def _copy(directory: pathlib.Path, chosen: tuple[str, ...]) -> None:
@@ -175,13 +205,14 @@ def _file(name: str) -> str:
     return name.rpartition(".")[0].replace(".", "/") + ".py"
 
 
-def _table(by_file: dict[str, "Counter[bool]"]) -> Table:
+def _table(by_file: dict[str, "Counter[bool]"], least: float) -> Table:
     table = Table(title="Faults that a test noticed")
     for heading in ("file", "faults", "noticed", "%"):
         table.add_column(heading, justify="left" if heading == "file" else "right")
     for file, counts in by_file.items():
-        share = 100 * counts[True] / counts.total() if counts else 0.0
-        table.add_row(file, str(counts.total()), str(counts[True]), f"{share:.1f}")
+        percent = share(counts)
+        style = "" if percent >= least else "bold red"
+        table.add_row(file, str(counts.total()), str(counts[True]), f"{percent:.1f}", style=style)
     return table
 
 

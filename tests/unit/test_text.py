@@ -443,6 +443,85 @@ def test_sample_fills_what_the_dialplan_will_give() -> None:
     assert set(seen) == text.STANDARD | {"ticket", "desk"}
 
 
+def test_sample_is_a_real_call_as_far_as_a_text_can_see() -> None:
+    template = text.Template("{{ ticket }}{{ pbx }}{{ api.sum }}", name="t")
+    seen = text.sample(template, node="taxi", time_zone=WARSAW)
+    assert seen == {
+        "caller": "+48601234567",
+        "dialled": "+48221131415",
+        "diverted_from": "+48221131416",
+        "caller_name": "Jan Kowalski",
+        "call_id": "1795439100.12",
+        "node": "taxi",
+        "description": "",
+        "pbx": "pbx",
+        "now": datetime(2026, 11, 23, 14, 5, tzinfo=WARSAW),
+        "ticket": "12345",
+        "var": {"ticket": "12345"},
+    }
+    named = text.sample(template, node="taxi", description="Desk", time_zone=WARSAW, pbx="branch")
+    assert (named["description"], named["pbx"]) == ("Desk", "branch")
+
+
+def test_numbers_and_ids_from_outside_are_cleaned_and_capped_too() -> None:
+    seen = text.values(
+        visit(call_id="c\u200bd" * 300),
+        node="taxi",
+        description="",
+        time_zone=WARSAW,
+        caller="1\n" + "2" * 90,
+        dialled="3\t" + "4" * 90,
+        diverted_from="5\u200b" + "6" * 90,
+    )
+    assert seen["caller"] == "1 " + "2" * 58
+    assert seen["dialled"] == "3 " + "4" * 58
+    assert seen["diverted_from"] == "5" + "6" * 59
+    assert seen["call_id"] == ("cd" * 300)[:500]
+
+
+@pytest.mark.parametrize(
+    ("value", "cleaned"),
+    [
+        ("a\rb", "a\nb"),
+        ("a \u200b b\n c ", "a b\nc"),
+        ("x" * 900 + "\n" + "y" * 900, "x" * 500),
+        ("x" * 498 + "\n" + "y" * 900, "x" * 498 + "\ny"),
+        ("a\u00a0 b", "a b"),
+        ("a\u0378b", "a\u0378b"),  # printed by nobody, but none of those that are dropped
+    ],
+)
+def test_a_variable_keeps_its_lines(value: str, cleaned: str) -> None:
+    assert values(variables={"note": value})["note"] == cleaned
+
+
+@pytest.mark.parametrize(
+    ("name", "cleaned"),
+    [
+        ("a." * 100, ("a. " * 20).rstrip()),
+        (" " * 300 + "a", "a"),
+        ("a" * 58 + ".b.c", "a" * 58 + "."),
+        ("e\u0301.x", "é. x"),
+        ("." * 239 + "ab", "." * 60),
+    ],
+)
+def test_a_callers_name_is_capped_after_it_is_cleaned(name: str, cleaned: str) -> None:
+    assert values(caller_name=name)["caller_name"] == cleaned
+
+
+@pytest.mark.parametrize(
+    ("count", "words", "said"),
+    [
+        (0, ("segment",), "0 segments"),
+        (1, ("segment",), "1 segment"),
+        (2, ("segment",), "2 segments"),
+        (1, ("reply", "replies"), "1 reply"),
+        (2, ("reply", "replies"), "2 replies"),
+    ],
+)
+def test_so_many_in_words(count: int, words: tuple[str, ...], said: str) -> None:
+    assert text.counted(count, *words) == said
+
+
 # --- senders --------------------------------------------------------------------------------------------------
 
 
@@ -474,6 +553,35 @@ def test_senders_that_are_not(sender: str, said: str) -> None:
     assert found is not None
     assert said in found
     assert len(found) < 200
+
+
+NEITHER = "is neither a number in international format (+ and 7 to 15 digits) nor a short code (3 to 8 digits)"
+CODE = "with its country code"
+LETTERS = "a name as sender has letters A-Z, digits, spaces and . - & _ +"
+
+
+@pytest.mark.parametrize(
+    ("sender", "region", "said"),
+    [
+        ("221131415", "PL", f"'221131415' reads like a number; write it as +48221131415, {CODE}"),
+        ("22 113-14.15", "PL", f"'22 113-14.15' reads like a number; write it as +48221131415, {CODE}"),
+        ("(22)113/1415", "PL", f"'(22)113/1415' reads like a number; write it as +48221131415, {CODE}"),
+        ("221131415", "", f"'221131415' reads like a number; write it as +221131415, {CODE}"),
+        ("+48 22 113 14 15", "", f"'+48 22 113 14 15' reads like a number; write it as +48221131415, {CODE}"),
+        ("0048221131415", "", f"'0048221131415' reads like a number; write it as +48221131415, {CODE}"),
+        ("12", "PL", f"'12' {NEITHER}"),
+        ("0123456789", "", f"'0123456789' {NEITHER}"),
+        ("+1" + "2" * 38, "", f"'+1{'2' * 38}' {NEITHER}"),
+        ("+1" + "2" * 39, "", f"'+1{'2' * 38}…' {NEITHER}"),
+        ("  " + "a" * 50, "", f"'  {'a' * 38}…' has spaces around it; write '{'a' * 40}'"),
+        ("a" * 12, "", f"'{'a' * 12}' has 12 characters; a name as sender has at most 11"),
+        ("Café Zoé", "", f"'Café Zoé' has 'é' in it; {LETTERS}"),
+        ("a,b", "", f"'a,b' has ',' in it; {LETTERS}"),
+        ("1&2", "", "'1&2' has no letter in it; a name as sender needs one, a number its + and country code"),
+    ],
+)
+def test_what_is_wrong_with_a_sender_and_the_mend(sender: str, region: str, said: str) -> None:
+    assert text.sender_fault(sender, region) == said
 
 
 @given(st.text())
