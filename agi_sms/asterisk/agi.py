@@ -277,7 +277,7 @@ class AgiEntry:
             visit_id=arguments.unnamed_visit(known.uniqueid, request.nonce),
         )
         held.reply = await visiting.ask(
-            held, known, self._receive, pbx=connection.pbx, entry=call.Entry.AGI, clock=self._clock
+            held, known, self._receive, pbx=connection.pbx, entry=call.Entry.AGI, arrived_at=self._clock()
         )
         told = await _tell(request, held.reply, marked=connection.marked)
         connection.end()

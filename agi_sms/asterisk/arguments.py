@@ -6,7 +6,7 @@ name and the values are percent-encoded (`${URIENCODE(...)}`), `+` stands for it
 | Key | |
 |---|---|
 | `visit` | names this entry of the channel into the node, and no other one ever |
-| `back` | the dialplan has the extension `result:STATUS:COUNT`, by which it is told what was done |
+| `back` | the dialplan has the extension `result:STATUS:COUNT:VISIT`, by which it is told what was done |
 | `origin` | uniqueid of the call's first channel |
 | `call` | the dialplan's own key for "one per call", taken as it stands |
 | `caller` `presentation` `caller_name` `dialled` `diverted_from` | facts about the call |

@@ -4,7 +4,8 @@ Nothing here decides anything about messages: `receive` stores the visit and say
 The rules that made this file what it is:
 
 - The reader only parses; everything that waits is a task.
-- `continue` is never repeated blindly, since a second one can release the channel's next visit.
+- `continue` is never repeated blindly, since a second one can release the channel's next visit. So can one that comes
+  behind the watchdog: the answer in it says for which visit it is, and what is heard of late is looked at first.
 - The answer travels in that one request. Setting a variable on a channel in Stasis (22.10.1) leaves the channel's
   thread inhibited: the dialplan is then refused DB(), SHELL() and CURL() for the rest of the call.
 - A websocket that comes back replays nothing, so after every connect, and now and then, the parked channels
@@ -15,13 +16,13 @@ The rules that made this file what it is:
 import asyncio
 import itertools
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
 from agi_sms import call, errors, metrics, ports
-from agi_sms.asterisk import arguments, ari_client, link, visiting
+from agi_sms.asterisk import arguments, ari_client, lateness, link, visiting
 from agi_sms.asterisk.settings import Ari
 
 State = link.State
@@ -65,6 +66,7 @@ class AriEntry:
         self._link = link.Link(pbx, "ari")
         self._log = log.bind(pbx=pbx)
         self._connection: ari_client.Connection | None = None
+        self._lateness = lateness.Lateness()
         self._held: dict[str, visiting.Held] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._stirred: set[str] = set()  # channels with an event since the last look began
@@ -101,6 +103,7 @@ class AriEntry:
         """One connection, from its login to its end."""
         self._replaced.clear()
         self._opened.clear()
+        self._lateness = lateness.Lateness()
         async with ari_client.connected(self._settings) as connection:
             self._connection = connection
             handlers: dict[str, ari_client.Handler] = {
@@ -198,6 +201,7 @@ class AriEntry:
                 visit_id=visit_id,
                 started=started,
                 in_subroutine=visiting.in_subroutine(channel, args),
+                late=self._lateness.suspects(started, asyncio.get_running_loop().time()),
             ),
             channel,
         )
@@ -236,12 +240,30 @@ class AriEntry:
     async def _handle(self, held: visiting.Held, channel: dict[str, Any], before: visiting.Held | None) -> None:
         if before is not None and before.task is not None and not before.task.done():
             await asyncio.wait({before.task}, timeout=PREVIOUS_WAIT)
+        arrived_at = self._clock()
+        if held.late:
+            arrived_at -= await self._how_late(held)
         held.reply = await visiting.ask(
-            held, arguments.facts(channel), self._receive, pbx=self._pbx, entry=call.Entry.ARI, clock=self._clock
+            held, arguments.facts(channel), self._receive, pbx=self._pbx, entry=call.Entry.ARI, arrived_at=arrived_at
         )
         await self._release(held)
         if held.ended is not None:
             await self._finish(held)
+
+    async def _how_late(self, held: visiting.Held) -> timedelta:
+        """How long ago a visit came that seems to be heard of late; whether its channel is still in it, too."""
+        heard, connection = asyncio.get_running_loop().time(), self._connection
+        if held.started is None or connection is None:
+            return timedelta()
+        try:
+            held.gone = await self._has_left(held) or held.gone  # asked in any case, since its answer has the time
+        except errors.PbxError as error:
+            log.debug("cannot see how late a visit is", reason=str(error)[:300])
+            return timedelta()
+        late = self._lateness.settle(held.started, heard, connection.present)
+        if late:
+            log.info("a visit is heard of late", late_ms=round(late.total_seconds() * 1000), left=held.gone)
+        return late
 
     async def _release(self, held: visiting.Held) -> None:
         """Send the channel on, once, with what the dialplan is told."""
@@ -276,6 +298,14 @@ class AriEntry:
         held.released = True
         if held.reply is not None and held.reply.leave_unset and self._missed is not None:
             self._missed()
+
+    async def _has_left(self, held: visiting.Held) -> bool:
+        """Whether the channel is surely no longer in this visit; where in doubt, it is to be sent on."""
+        if self._connection is None:
+            raise errors.PbxUnreachable("not connected")
+        channel = await self._connection.channel(held.channel_id)
+        args = None if channel is None else visiting.arguments_of(channel, self._settings.app)
+        return args is None or (args[1:2] == [visiting.MARK] and args[2:3] != held.args[2:3])
 
     async def _still_here(self, held: visiting.Held) -> bool:
         """Whether the channel is still in this very visit, as far as can be told from outside."""

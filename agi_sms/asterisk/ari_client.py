@@ -6,11 +6,13 @@ This is the one place where what aioari, aiohttp and the network raise becomes e
 import asyncio
 import base64
 import contextlib
+import email.utils
 import json
 import ssl
 import urllib.parse
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -75,6 +77,7 @@ class _Http(http_client.AsynchronousHttpClient):  # type: ignore[misc]
         self.authenticator = None
         self.websockets: set[object] = set()
         self.on_open: Callable[[], None] = lambda: None
+        self.date = ""  # of the last answer, as its header has it
         self._base = settings.url
         self._seconds = settings.timeout.total_seconds()
         login = f"{settings.username}:{settings.password.get_secret_value()}".encode()
@@ -104,6 +107,7 @@ class _Http(http_client.AsynchronousHttpClient):  # type: ignore[misc]
         async with self.session.request(
             method, url, params=params, data=data, headers=headers, allow_redirects=False
         ) as response:
+            self.date = response.headers.get("Date", "")
             body = await _read(response)
             if response.status >= 300:
                 raise Refusal(response.status, body)
@@ -224,6 +228,14 @@ class Connection:
                 raise
             description = found.json
             return description if isinstance(description, dict) else None
+
+    @property
+    def present(self) -> datetime | None:
+        """The time by Asterisk's clock when it gave its last answer, in whole seconds; None where it did not say."""
+        with contextlib.suppress(ValueError, TypeError):
+            found = email.utils.parsedate_to_datetime(self._http.date)
+            return found if found.tzinfo is not None else found.replace(tzinfo=UTC)
+        return None
 
     async def parked(self, app: str) -> set[str] | None:
         """The ids of the channels that an application is subscribed to, None where nobody registered it."""

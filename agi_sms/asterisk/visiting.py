@@ -1,6 +1,7 @@
 """One visit of one channel, while the gateway has it."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,6 +14,8 @@ from agi_sms.asterisk import arguments
 
 CONTEXT = "agi-sms"  # of the subroutine
 MARK = "back=1"  # its first argument behind the node
+
+_NOT_NAMED = re.compile("[^A-Za-z0-9.-]")  # what the subroutine's names have not
 
 NOT_TOLD = "none: it had left before, by the watchdog or a hangup"
 
@@ -44,6 +47,7 @@ class Held(Visiting):
     started: datetime | None  # by Asterisk's clock; None where the event has not been seen
     in_subroutine: bool  # a bare Stasis() has no extension that takes an answer
     recovered: bool = False
+    late: bool = False  # it seems to have been heard of long after it came
     task: "asyncio.Task[None] | None" = None
     gone: bool = False  # the channel has left, by itself or by us
     released: bool = False  # Asterisk took our word that it may go on
@@ -64,7 +68,13 @@ class Held(Visiting):
         if not self.in_subroutine or not self.told:
             return {}
         status, count = self.told.split(",")
-        return {"context": CONTEXT, "extension": f"result:{status}:{count}", "priority": 1}
+        return {"context": CONTEXT, "extension": f"result:{status}:{count}:{self._name_end}", "priority": 1}
+
+    @property
+    def _name_end(self) -> str:
+        """How the subroutine's name of the visit ends: a late answer may find the channel in its next visit."""
+        named = next((one for one in self.args[2:3] if one.startswith("visit=")), "")
+        return _NOT_NAMED.sub("", named.removeprefix("visit="))[-9:]
 
 
 def arguments_of(channel: dict[str, Any], app: str) -> list[str] | None:
@@ -99,7 +109,7 @@ async def ask(
     *,
     pbx: str,
     entry: call.Entry,
-    clock: Callable[[], datetime],
+    arrived_at: datetime,
 ) -> ports.Reply:
     """Hand a visit over; what the dialplan is to be told. Never raises: whatever is wrong, the call goes on."""
     held.names = {"call_id": held.channel_id}  # until the arguments say better
@@ -110,7 +120,7 @@ async def ask(
             known,
             pbx=pbx,
             entry=entry,
-            arrived_at=clock(),
+            arrived_at=arrived_at,
             new_visit_id=held.visit_id,
         )
         held.names = {"node": visit.node, "call_id": visit.call.call_id}

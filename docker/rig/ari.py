@@ -90,6 +90,14 @@ class App:
         """Return the StasisStart events so far."""
         return [event for event in list(self.events) if event["type"] == "StasisStart"]
 
+    def send_on(self, start: Event, answer: str) -> int:
+        """Answer the visit of a StasisStart and send its channel on; the HTTP status."""
+        channel = urllib.parse.quote(start["channel"]["id"])
+        visit = next((one.removeprefix("visit=") for one in start["args"] if one.startswith("visit=")), "")
+        result = f"result:{answer.replace(',', ':')}:{visit[-9:]}"
+        path = f"/channels/{channel}/continue"
+        return self.request("POST", path, context="agi-sms", extension=result, priority="1")[0]
+
     def _read(self, stream: typing.BinaryIO) -> None:
         """Read events until the connection ends (RFC 6455: the server's frames are not masked)."""
         with contextlib.suppress(OSError, struct.error, ValueError):
@@ -106,9 +114,7 @@ class App:
     def _take(self, event: Event) -> None:
         self.events.append(event)
         if event["type"] == "StasisStart" and self._answer is not None:
-            channel = urllib.parse.quote(event["channel"]["id"])
-            result = "result:" + self._answer.replace(",", ":")
-            self.request("POST", f"/channels/{channel}/continue", context="agi-sms", extension=result, priority="1")
+            self.send_on(event, self._answer)
 
     def __enter__(self) -> typing.Self:
         self.start()

@@ -377,6 +377,18 @@ def test_gateway_lost_with_the_call_parked(asterisk: asterisk.Asterisk) -> None:
     assert asterisk.database("test")["status"] == "MISSED"
 
 
+def test_an_answer_to_the_visit_before_is_none_to_this_one(asterisk: asterisk.Asterisk) -> None:
+    """It came too late, and ARI sends a channel on wherever in Stasis it is: this visit must not think it is stored."""
+    with ari.App(asterisk) as slow:
+        placing = sipp.place_async(asterisk, "150", hold=0.1)
+        asterisk.wait_for("the second visit", lambda: len(slow.calls()) == 2)
+        assert slow.send_on(slow.calls()[0], "SCHEDULED,1") == 204
+        placing.wait()
+        asterisk.wait_for_no_channels()
+    assert [node for node, _ in missed(asterisk)] == ["FIRST", "SECOND"]
+    assert asterisk.database("test")["both"] == "MISSED,0"
+
+
 def test_records_outlive_a_restart(fresh_asterisk: collections.abc.Callable[[], asterisk.Asterisk]) -> None:
     pbx = fresh_asterisk()
     pbx.load_dialplan(DIALPLAN)

@@ -124,6 +124,22 @@ def test_hung(lab: labs.Lab) -> None:
     balanced(lab, gateway, 3)
 
 
+def test_too_old_when_it_is_heard_of(lab: labs.Lab) -> None:
+    """It left by the watchdog long before the event is read, which is no younger than the record in AstDB."""
+    gateway = lab.gateway({"many": {**labs.NODES["many"], "max_age": "3s"}}).start()
+    assert over(lab.asterisk, [sipp.place_async(lab.asterisk, "200", hold=0.1)]) == 1  # this one is heard of at once
+    labs.wait_messages(gateway, {("many", "accepted"): 1})
+    gateway.signal(signal.SIGSTOP)
+    began = time.time()
+    assert over(lab.asterisk, [sipp.place_async(lab.asterisk, "200", calls=5, rate=50, hold=0.1)]) == 5
+    wait_for("the visits are too old", lambda: time.time() > began + 6)
+    gateway.signal(signal.SIGCONT)
+    labs.wait_messages(gateway, {("many", "accepted"): 1, ("many", "expired"): 5})
+    drained(lab.asterisk)
+    assert len(gateway.sent()) == 1
+    assert all(event["left"] for event in gateway.events("a visit is heard of late"))
+
+
 def test_wakes_while_calls_leave(lab: labs.Lab) -> None:
     """Some have left by the watchdog, others are in their first or second visit when the gateway goes on."""
     gateway = lab.gateway().start()

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import re
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -44,12 +45,17 @@ DOCS = {
 }
 
 
-def _destination(request: web.Request) -> tuple[str, ...]:
-    """The subroutine's extension for answers, nothing for the next priority; anything else would end the call."""
+def _destination(request: web.Request, app_data: str) -> tuple[str, ...]:
+    """The subroutine's extension for answers, nothing for the next priority; anything else would end the call.
+
+    Where the answer is for the visit that the channel is in, as the subroutine sees it, that is left away.
+    """
     if not request.query_string:
         return ()
     assert (request.query["context"], request.query["priority"]) == ("agi-sms", "1")
-    return (request.query["extension"],)
+    answer, _, for_whom = request.query["extension"].rpartition(":")
+    (visit,) = re.findall(r",back=1,(?:visit=([^,]*))?", f"{app_data},") or ("",)
+    return (answer,) if for_whom == visit[-9:] else (request.query["extension"],)
 
 
 @dataclass
@@ -70,6 +76,7 @@ class FakeAri:
     at_once: int = 0
     most_at_once: int = 0
     peers: Counter[object] = field(default_factory=Counter)
+    date: str = ""  # its present time, where it is not that of this machine
 
     # --- what a test does ---
 
@@ -120,7 +127,10 @@ class FakeAri:
         self.at_once += 1
         self.most_at_once = max(self.most_at_once, self.at_once)
         try:
-            return await self._answer(request)
+            response = await self._answer(request)
+            if self.date and not response.prepared:
+                response.headers["Date"] = self.date
+            return response
         finally:
             self.at_once -= 1
 
@@ -148,7 +158,8 @@ class FakeAri:
                 return web.json_response(self.describe(channel_id))
             case ["channels", channel_id, "continue"]:
                 if channel_id != ari_client.PROBE:
-                    self.seen.append((channel_id, "continue", *_destination(request)))
+                    where = _destination(request, self.channels.get(channel_id, ""))
+                    self.seen.append((channel_id, "continue", *where))
                 if channel_id not in self.channels:
                     return web.json_response({"message": "Channel not found"}, status=404)
                 return web.Response(status=204)

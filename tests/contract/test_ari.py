@@ -235,6 +235,90 @@ async def test_continue_is_repeated_only_while_the_channel_is_in_the_same_visit(
     assert fake.asked("1.2") == []
 
 
+async def test_the_answer_says_for_which_visit_it_is(fake: fake_ari.FakeAri, intake: fake_ari.Intake) -> None:
+    """Asterisk sends a channel on also where it is in its next visit; the subroutine sees then that this is not its."""
+    async with fake_ari.running(fake, intake):
+        await fake.connected()
+        await fake.start("1.1", "reception", "visit=1795486398.1840-1795486398123456-987654321")
+        await doors.until(lambda: fake.asked("1.1"))
+    (path,) = (path for path in fake.paths if path.startswith("/ari/channels/1.1/continue"))
+    assert "extension=result%3ASCHEDULED%3A2%3A987654321&" in path
+
+
+# --- heard of late ---
+
+AT = "2026-01-15T12:00:{:06.3f}+0000"
+DATE = "Thu, 15 Jan 2026 12:00:{:02} GMT"
+
+
+async def one_at_once(fake: fake_ari.FakeAri) -> None:
+    """A visit that is heard of at once, for comparison; it came at second 10."""
+    await fake.connected()
+    await fake.start("1.1", "reception", "visit=v-1", timestamp=AT.format(10))
+    await doors.until(lambda: fake.asked("1.1"))
+
+
+async def test_a_visit_heard_of_late_is_as_old_as_it_is(fake: fake_ari.FakeAri, intake: fake_ari.Intake) -> None:
+    """It left by its watchdog, and the channel is in its next visit, which is not to be sent on for it."""
+    async with fake_ari.running(fake, intake):
+        await one_at_once(fake)
+        fake.date = DATE.format(10)
+        await fake.start("1.2", "reception", "visit=v-2", timestamp=AT.format(2))
+        fake.channels["1.2"] = "agi-sms,reception,back=1,visit=v-3"
+        await fake.start("1.4", "reception", "visit=v-4", timestamp=AT.format(2))
+        await fake.end("1.4")  # known to have left before anybody asks
+        await doors.until(lambda: len(intake.visits) == 3)
+        await fake.end("1.2")
+        await fake.start("1.2", "reception", "visit=v-3", timestamp=AT.format(10.2))
+        await doors.until(lambda: fake.asked("1.2"))
+    ages = {visit.id: (fake_ari.NOW - visit.arrived_at).total_seconds() for visit in intake.visits}
+    assert ages == {"v-1": 0, "v-2": 8, "v-3": 0, "v-4": 8}
+    assert fake.asked("1.4") == []
+    assert fake.asked("1.2") == fake_ari.SENT_ON
+
+
+async def test_a_visit_heard_of_late_that_still_waits_is_sent_on(
+    fake: fake_ari.FakeAri, intake: fake_ari.Intake
+) -> None:
+    async with fake_ari.running(fake, intake):
+        await one_at_once(fake)
+        fake.date, fake.marked = DATE.format(10), False
+        await fake.start("1.2", "reception", timestamp=AT.format(2))
+        await doors.until(lambda: fake.asked("1.2"))
+    assert (fake_ari.NOW - intake.visits[1].arrived_at).total_seconds() == 8
+    assert fake.asked("1.2") == [("continue",)]
+
+
+async def test_a_clock_set_back_makes_nothing_late(fake: fake_ari.FakeAri, intake: fake_ari.Intake) -> None:
+    """Asterisk's own time says so, and is asked for once."""
+    async with fake_ari.running(fake, intake):
+        await one_at_once(fake)
+        fake.date = DATE.format(2)
+        await fake.start("1.2", "reception", "visit=v-2", timestamp=AT.format(2.3))
+        await doors.until(lambda: fake.asked("1.2"))
+        await fake.start("1.3", "reception", "visit=v-3", timestamp=AT.format(2.4))
+        await doors.until(lambda: fake.asked("1.3"))
+    assert {visit.arrived_at for visit in intake.visits} == {fake_ari.NOW}
+    assert "/ari/channels/1.2" in fake.paths
+    assert "/ari/channels/1.3" not in fake.paths
+
+
+@pytest.mark.parametrize("broken", ["no date", "no date at all", "no answer"])
+async def test_where_nobody_knows_how_late_it_is_it_came_just_now(
+    fake: fake_ari.FakeAri, intake: fake_ari.Intake, broken: str
+) -> None:
+    async with fake_ari.running(fake, intake):
+        await one_at_once(fake)
+        fake.date = {"no date": "yesterday", "no date at all": " "}.get(broken, DATE.format(10))
+        if broken == "no answer":
+            fake.script["channels/1.2"] = fake_ari.reset
+        await fake.start("1.2", "reception", "visit=v-2", timestamp=AT.format(2))
+        await doors.until(lambda: len(intake.visits) == 2)
+        fake.script.clear()
+        await doors.until(lambda: fake.asked("1.2"))
+    assert {visit.arrived_at for visit in intake.visits} == {fake_ari.NOW}
+
+
 # --- recovery ---
 
 

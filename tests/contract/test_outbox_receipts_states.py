@@ -322,12 +322,13 @@ class ReceiptMachine(test_outbox_states.OutboxMachine):
     def fits(self, attempt: ports.Attempt) -> None:
         """Its last word stays, and there is a receipt that said so."""
         said = {one.receipt.state for one in attempt.receipts}
+        some = len(set(attempt.provider_ids)) > 1 and S.DELIVERED in said  # of its segments, maybe not all
         if attempt.outcome in REFUSED:
             # what was believed while it was in doubt stays, where the answer came late
-            assert attempt.verdict in (ENDS if S.DELIVERED in said else (None, S.ACCEPTED, S.FAILED))
+            believed = (None, S.ACCEPTED, S.FAILED)
+            assert attempt.verdict in ((*believed, S.DELIVERED) if some else ENDS if S.DELIVERED in said else believed)
             return
         half = attempt.outcome == "uncertain" and bool(attempt.provider_ids)
-        some = len(set(attempt.provider_ids)) > 1 and S.DELIVERED in said  # of its segments, maybe not all
         unnamed = {one.receipt.state for one in attempt.receipts if not one.receipt.provider_id}
         assert (
             (attempt.verdict is None and not (unnamed if half else said))
