@@ -28,6 +28,7 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     "agi_sms/asterisk/agi_header.py": ("tests/unit/test_agi_header.py",),
     "agi_sms/asterisk/arguments.py": ("tests/unit/test_arguments.py",),
     "agi_sms/asterisk/config_answer.py": ("tests/unit/test_config_answer.py",),
+    "agi_sms/asterisk/lateness.py": ("tests/unit/test_lateness.py",),
     "agi_sms/breaker.py": ("tests/unit/test_breaker.py",),
     "agi_sms/config_routes.py": ("tests/unit/test_routes.py",),
     "agi_sms/config_words.py": (
@@ -40,8 +41,37 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     ),
     "agi_sms/content/request.py": ("tests/unit/test_content_request.py",),
     "agi_sms/content/xml_tree.py": ("tests/unit/test_content_xml.py",),
+    "agi_sms/dialplan.py": (
+        "tests/unit/test_dialplan_model.py",
+        "tests/unit/test_flow_walk.py",
+    ),
+    "agi_sms/dialplan_calls.py": (
+        "tests/unit/test_dialplan_calls.py",
+        "tests/unit/test_dialplan_model.py",
+        "tests/unit/test_flow_walk.py",
+    ),
+    "agi_sms/dialplan_listing.py": (
+        "tests/unit/test_dialplan_listing.py",
+        "tests/unit/test_dialplan_model.py",
+        "tests/unit/test_flow_walk.py",
+    ),
+    "agi_sms/dialplan_places.py": (
+        "tests/unit/test_dialplan_model.py",
+        "tests/unit/test_flow_walk.py",
+    ),
     "agi_sms/durations.py": ("tests/unit/test_durations.py",),
     "agi_sms/echoes.py": ("tests/unit/test_http_mask.py",),
+    "agi_sms/flow_reach.py": (
+        "tests/unit/test_flow_reach.py",
+        "tests/unit/test_flow_walk.py",
+        "tests/unit/test_flow_warnings.py",
+    ),
+    "agi_sms/flow_words.py": (
+        "tests/unit/test_flow_drawing.py",
+        "tests/unit/test_flow_walk.py",
+        "tests/unit/test_flow_warnings.py",
+        "tests/unit/test_flow_words.py",
+    ),
     "agi_sms/harmless.py": ("tests/unit/test_plain.py",),
     "agi_sms/http_body.py": ("tests/unit/test_http_body.py",),
     "agi_sms/http_words.py": (
@@ -49,6 +79,7 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
         "tests/unit/test_http_rules.py",
     ),
     "agi_sms/ids.py": ("tests/unit/test_ids.py",),
+    "agi_sms/loopback.py": ("tests/unit/test_loopback.py",),
     "agi_sms/node.py": (
         "tests/unit/test_plan.py",
         "tests/unit/test_resolution.py",
@@ -86,6 +117,7 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     "agi_sms/resolution.py": ("tests/unit/test_resolution.py",),
     "agi_sms/retry.py": ("tests/unit/test_retry.py",),
     "agi_sms/segments.py": ("tests/unit/test_segments.py",),
+    "agi_sms/show_why.py": ("tests/unit/test_show_why.py",),
     "agi_sms/templates.py": ("tests/unit/test_text.py",),
     "agi_sms/text.py": ("tests/unit/test_text.py",),
 }

@@ -15,7 +15,18 @@ HERE = (
     "localhost.",
     "a.localhost",
 )
-ELSEWHERE = ("", "0.0.0.0", "::", "10.0.0.1", "::ffff:10.0.0.1", "localhost.example", "notlocalhost", "pbx")
+ELSEWHERE = (
+    "",
+    "0.0.0.0",
+    "::",
+    "10.0.0.1",
+    "::ffff:10.0.0.1",
+    "localhost.example",
+    "notlocalhost",
+    "Xlocalhost",
+    "localhostX",
+    "pbx",
+)
 
 
 @pytest.mark.parametrize("host", HERE)

@@ -30,16 +30,28 @@ LIMIT = {"rate": rates.Rate(most=20, window=timedelta(hours=1)), "traffic": port
     [
         ({}, "for a free place with first (concurrency: 10)"),
         (LIMIT, f"first is at its limit: 20 of 20 in 1h, until {plain.local(FUTURE)}"),
-        ({**LIMIT, "traffic": ports.Traffic(begun=19)}, "for a free place"),
+        ({**LIMIT, "traffic": ports.Traffic(begun=19)}, "for a free place with first (concurrency: 10)"),
         ({"left_alone": {"first": FUTURE}}, f"first is left alone after faults, until {plain.local(FUTURE)}"),
-        ({"left_alone": {"first": NOW}}, "first is left alone after faults, but for one message now and then"),
-        ({"left_alone": {"second": FUTURE}}, "for a free place"),
+        ({"left_alone": {"second": FUTURE}}, "for a free place with first (concurrency: 10)"),
         ({"runs": False}, "for the gateway, which does not run: agi-sms run"),
         ({"known": False}, "the configuration has no provider first"),
+        ({"known": False, "provider": ""}, ""),
+        ({"places": None}, "for a free place with first"),
+        ({**LIMIT, "traffic": ports.Traffic(begun=20)}, "first is at its limit: 20 of 20 in 1h"),
+        (
+            {"left_alone": {"first": LATER}},
+            "first is left alone after faults, but for one message now and then, to see whether it answers",
+        ),
     ],
 )
 def test_why_a_message_waits(changed: dict[str, Any], told: str) -> None:
-    assert show_why.waiting(WAITS, facts(**changed), LATER).startswith(told)
+    assert show_why.waiting(WAITS, facts(**changed), LATER) == told
+
+
+def test_a_message_that_is_not_due_waits_for_a_provider_that_is_left_alone() -> None:
+    alone = facts(left_alone={"first": FUTURE})
+    assert show_why.waiting(replace(WAITS, due_at=LATER), alone, NOW).endswith(f"until {plain.local(FUTURE)}")
+    assert show_why.waiting(replace(WAITS, due_at=NOW), facts(), NOW).startswith("for a free place")
 
 
 def test_what_does_not_wait_needs_no_reason() -> None:
@@ -52,6 +64,7 @@ def test_why_a_receipt_is_overdue() -> None:
     found = list(show_why.receipts(late, facts(address="https://x/receipts/first", traffic=ports.Traffic()), LATER))
     assert found[0] == "the company is told to send it to https://x/receipts/first"
     assert found[1] == "the last receipt of first: none has ever come"
+    assert found[2] == "what was refused (no good signature, not readable) is in the gateway's log"
     assert len(found) == 3
     known = facts(address="", traffic=ports.Traffic(unmatched=2, last_receipt_at=NOW))
     found = list(show_why.receipts(late, known, LATER))
@@ -62,6 +75,13 @@ def test_why_a_receipt_is_overdue() -> None:
     assert list(show_why.receipts(replace(late, receipt_due_at=FUTURE), facts(), NOW)) == []
 
 
+def test_why_a_receipt_that_is_asked_for_is_overdue() -> None:
+    late = make_message(status=Status.ACCEPTED, receipt_due_at=NOW, provider="first")
+    asked = list(show_why.receipts(late, facts(every=timedelta(minutes=5)), LATER))
+    assert asked[0] == "the company is asked every 5m, ever less often as messages age"
+    assert asked[-1] == "what was not answered, and why, is in the gateway's log"
+
+
 @pytest.mark.parametrize(
     ("providers", "passed"),
     [
@@ -70,12 +90,27 @@ def test_why_a_receipt_is_overdue() -> None:
         (["c", "b"], [("a", "b"), ("a",)]),
         (["a", "c"], [(), ("b",)]),
         (["a", "a"], [(), ()]),
+        (["b", "c"], [("a",), ()]),
+        (["c", "c"], [("a", "b"), ("a", "b")]),
     ],
 )
 def test_who_was_passed_over(providers: list[str], passed: list[tuple[str, ...]]) -> None:
     attempts = tuple(attempted(id=f"t{at}", n=at, provider=name) for at, name in enumerate(providers))
     story = make_story(make_message(route=("a", "b", "c")), attempts=attempts)
     assert list(show_why.passed_over(story).values()) == passed
+
+
+def test_an_attempt_outside_the_route_passes_nobody_over_and_begins_it_anew() -> None:
+    attempts = tuple(attempted(id=f"t{at}", n=at, provider=name) for at, name in enumerate(("a", "gone", "b")))
+    story = make_story(make_message(route=("a", "b", "c")), attempts=attempts)
+    assert show_why.passed_over(story) == {"t0": (), "t2": ("a",)}
+
+
+def test_two_bad_arguments_are_both_named() -> None:
+    story = make_story(make_message(reason=message.Reason.BAD_ARGUMENT))
+    found = show_why.bad_arguments(replace(story.visit, sender="MuchTooLongName", delay="soon"))
+    assert found.startswith("delay=soon from the dialplan: ")
+    assert "; sender=MuchTooLongName from the dialplan: " in found
 
 
 @pytest.mark.parametrize(
