@@ -54,6 +54,8 @@ class Hearing:
 
     async def begin(self, connection: ami_client.Connection, now: float) -> None:
         """A connection is logged in. Raises errors.PbxUnreachable."""
+        if self._heard() > self._before:  # in the last moment of the one before
+            self._hears()
         self._thorough, self._doubt, self._away = self._thorough and self._away, None, False
         self._before, self._again_at = self._heard(), now + AGAIN_EVERY
         self._found(await _reads(connection, self._user))

@@ -276,7 +276,7 @@ async def test_a_gateway_that_stands_by_takes_no_events(fake: FakeAstDb, counted
 @pytest.mark.parametrize("why", ["dropped", "refused"])
 async def test_events_are_heard_again_after_a_reconnect(fake: FakeAstDb, logged: list[Any], why: str) -> None:
     intake = Intake(fake)
-    async with running(fake, intake) as drain:
+    async with running(fake, intake, timeout="5s") as drain:  # a slow machine is no lost connection
         await doors.until(lambda: drain.state is State.SERVING)
         logins = fake.logins
         if why == "refused":

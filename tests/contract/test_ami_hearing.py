@@ -29,10 +29,12 @@ class Pbx:
     heard: int = 0
     asked: list[dict[str, str]] = field(default_factory=list)
     hangs: bool = False
+    heard_meanwhile: int = 0  # events that come before the answer to the next question
     lost: "asyncio.Future[str]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     async def action(self, name: str, **fields: str) -> list[Answer]:
         self.asked.append({"Action": name, **fields})
+        self.heard, self.heard_meanwhile = self.heard + self.heard_meanwhile, 0
         if self.hangs:
             raise ami_client.Unanswered("GetConfig: Asterisk did not answer in time")
         if self.says is None:
@@ -98,6 +100,14 @@ async def test_who_may_not_hear_is_told_once_and_logs_in_when_that_changes(rig: 
     assert all(
         one == {"Action": "GetConfig", "Filename": "manager.conf", "Category": "gateway"} for one in rig.pbx.asked
     )
+
+
+async def test_an_event_in_the_last_moment_of_a_connection_counts(rig: Rig, logged: list[Any]) -> None:
+    """Else it logged in anew for nothing, and never said that it hears where no more calls came."""
+    rig.pbx.says, rig.pbx.heard_meanwhile = (OURS,), 1
+    assert await rig.again()
+    assert said(logged) == [NONE, GIVEN, HEARD]
+    assert not await rig.again()
 
 
 async def test_what_is_written_may_be_loaded_later_but_not_for_ever(rig: Rig, logged: list[Any]) -> None:
