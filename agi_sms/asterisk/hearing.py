@@ -107,7 +107,8 @@ class Hearing:
     def _hears(self) -> None:
         if self._missed or self._logins:
             self._log.info("events of the dialplan are heard now", logins=self._logins)
-        self._missed, self._hope, self._logins, self._told, self._doubt = False, 0, 0, Reads.YES, None
+        self._missed, self._hope, self._logins, self._doubt = False, 0, 0, None
+        self._told = self._reads = Reads.YES  # whatever manager.conf said when it was asked
 
     def _found(self, reads: Reads) -> None:
         if reads is Reads.YES and self._reads is Reads.NO:

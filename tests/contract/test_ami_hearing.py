@@ -110,6 +110,15 @@ async def test_an_event_in_the_last_moment_of_a_connection_counts(rig: Rig, logg
     assert not await rig.again()
 
 
+async def test_an_event_before_manager_conf_is_asked_is_the_better_evidence(rig: Rig, logged: list[Any]) -> None:
+    """Else it said that it logs in anew, and did, where it heard already."""
+    await rig.miss()
+    rig.pbx.says, rig.pbx.heard = (OURS,), rig.pbx.heard + 1
+    await rig.begin()
+    assert [await rig.again() for _ in range(3)] == [False] * 3
+    assert said(logged) == [NONE, MISSED, HEARD]
+
+
 async def test_what_is_written_may_be_loaded_later_but_not_for_ever(rig: Rig, logged: list[Any]) -> None:
     rig.pbx.says = (ANY,)
     came = [await rig.again() for _ in range(hearing.MOST_LOGINS + 5)]
@@ -285,6 +294,7 @@ async def test_who_may_hear_nothing_is_away_between_looks(fake: FakeAstDb, logge
         assert drain.state is link.State.SERVING
         assert len(fake.done("DBGetTree")) - fake.logins in (-1, 0)
         fake.deaf, fake.read = False, "Line-000000-000001: read=user"
+        await doors.until(lambda: GIVEN in said(logged))
         await until_heard(fake, logged, "AgiSmsLook: v-9")
         logins, looks = fake.logins, len(fake.done("DBGetTree"))
         await doors.until(lambda: len(fake.done("DBGetTree")) > looks + 4)
