@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 import structlog
 
-from agi_sms import clock_steps, node, plan
+from agi_sms import clock, clock_steps, node, plan
 from tests.unit import visits
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -56,7 +56,7 @@ async def test_each_step_is_told_with_what_it_means() -> None:
 async def test_the_machines_own_clock_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
     """By what no other clock than that of the start tells."""
     shown = iter([NOW, NOW + timedelta(hours=1)])
-    monkeypatch.setattr(clock_steps.clock, "now", lambda: next(shown))
+    monkeypatch.setattr(clock, "now", lambda: next(shown))
     with structlog.testing.capture_logs() as lines, pytest.raises(RuntimeError):  # of the third look
         await clock_steps.watch(every=0)
     assert [line["event"] for line in lines] == ["the clock was set forward"]
