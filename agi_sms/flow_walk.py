@@ -312,7 +312,7 @@ class Walk(abc.ABC):
             if (place := self.places.numbered(one, context, target.priority, now=spot.place.number)) is not None
         ]
         if len(found) > 1:
-            return self.callers(found, variants, depth)
+            return self.callers(found, depth)
         return found[0] if found else self.missing(context, exten or spot.exten, target.priority)
 
     # --- steps that stand for what is not there ---
@@ -363,11 +363,12 @@ class Walk(abc.ABC):
         }
         self.fan(source, context, names, depth + 1, sure=False)
 
-    def callers(self, spots: list[Spot], variants: tuple[Found, ...], depth: int) -> int:
+    def callers(self, spots: list[Spot], depth: int) -> int:
         key = ("callers", *(spot.place for spot in spots), spots[0].stack)
         made = self.add(key, Step(kind=Kind.CHOICE, title="who calls?", place=self.shown(spots[0])))
-        for spot, found in zip(spots, variants, strict=False):
-            self.later.append(functools.partial(self.follow, made, spot, depth, caller(found.extension)))
+        for spot in spots:
+            whom = caller(self.places.extension(spot.place))
+            self.later.append(functools.partial(self.follow, made, spot, depth, whom))
         return made
 
     def follow(self, source: int, spot: Spot, depth: int, label: str = "", *, aside: bool = False) -> None:

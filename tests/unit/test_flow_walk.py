@@ -529,6 +529,136 @@ def test_what_was_too_deep_by_one_way_is_drawn_by_a_shorter_one() -> None:
     assert "a -when the call ends-> SMS company-info ~" in ways(flow)
 
 
+@pytest.mark.parametrize(
+    ("steps", "expected"),
+    [
+        (
+            "While(${A}) While(${B}) ContinueWhile() EndWhile() ExecIf(${X}?ContinueWhile()) ExecIf(${Y}?ExitWhile())"
+            " Playback(in) EndWhile() Hangup()",
+            [
+                *("a -1-> A?", "A? -yes-> B?", "A? -no-> Hangup", "B? -yes-> B?", "B? -no-> X?", "X? -yes-> A?"),
+                *("X? -no-> Y?", "Y? -yes-> Hangup", "Y? -no-> Playback in", "Playback in --> A?"),
+            ],
+        ),
+        (
+            "While(${A}) ExitWhile() While(${B}) EndWhile() EndWhile() Hangup()",
+            ["a -1-> A?", "A? -yes-> Hangup", "A? -no-> Hangup"],
+        ),
+        (
+            "If(${A}) ExitIf() If(${B}) EndIf() Playback(no) EndIf() Hangup()",
+            ["a -1-> A?", "A? -yes-> Hangup", "A? -no-> Hangup"],
+        ),
+        ("ExitWhile() Playback(x)", ["a -1-> the call ends"]),
+    ],
+)
+def test_loops_and_ifs_in_each_other(steps: str, expected: list[str]) -> None:
+    assert ways(drawn(a="\n".join(f"1,{at},{one}" for at, one in enumerate(steps.split(), 1)))) == expected
+
+
+def places(flow: Flow) -> list[tuple[str, Kind, str]]:
+    return [(step.title, step.kind, step.place) for step in flow.steps[1:]]
+
+
+def test_steps_name_their_places_and_the_context_that_is_included() -> None:
+    flow = drawn(a="=> b\ns,1,Goto(7,1)", b="7,1,GotoIf(${X}?gone,1,1:${Y},1)\n8,1,Playback(x)\n8,2,NoOp()")
+    assert "a -8 (include b)-> Playback x" in ways(flow)
+    assert places(flow) == [
+        ("X?", Kind.CHOICE, "a,7,1 (of b)"),
+        ("no such place", Kind.MISSING, "gone,1,1"),
+        ("Goto", Kind.COMPUTED, "a,7,1 (of b)"),
+        ("Playback", Kind.STEP, "a,8,1 (of b)"),
+        ("the call ends", Kind.END, "a,8,3 (of b)"),
+    ]
+
+
+def test_groups_of_extensions_have_a_place_and_one_alone_is_one() -> None:
+    loud = "\n".join(f"{at},1,Gosub(agi-sms,s,1(company-info))" for at in range(100, 141))
+    flow = drawn(a=loud)
+    assert "a --> 1 more extension with SMS nodes" in ways(flow)
+    assert ("1 more extension", Kind.MORE, "a") in places(flow)
+
+
+def test_few_extensions_without_nodes_are_drawn_of_each_context_by_itself() -> None:
+    own, included = ("\n".join(f"{at},1,Playback({at})" for at in numbers) for numbers in (range(12), range(20, 33)))
+    told = ways(drawn(a=f"=> b\n{own}", b=included))
+    assert told[:12] == [f"a -{at}-> Playback {at}" for at in range(12)]
+    assert told[12] == "a --> 13 more extensions without an SMS node"
+
+
+def test_extensions_without_a_first_step_are_no_beginning() -> None:
+    assert ways(drawn(a="1,2,Playback(late)\n2,1,Playback(x)"))[0] == "a -2-> Playback x"
+
+
+def test_where_a_computed_jump_may_lead() -> None:
+    """To any digits where Read asked for them, and to what leads to a node, but for what a call comes to by itself."""
+    node = "Gosub(agi-sms,s,1(company-info))"
+    inner = f"1,1,Playback(one)\n_X,1,Playback(any)\n7x,1,{node}\nt,1,{node}\nq,1,Playback(no)"
+    asked = ways(drawn(a="s,1,Read(KEY,ask)\ns,2,Goto(b,${KEY},1)", b=inner))
+    assert [way for way in asked if way.endswith("?")] == [
+        "Goto b,${KEY},1 -1-> Playback one ?",
+        "Goto b,${KEY},1 -7x-> SMS company-info ?",
+    ]
+    unasked = ways(drawn(a="s,1,Read(OTHER,ask)\ns,2,Goto(b,${KEY},1)", b=inner))
+    assert [way for way in unasked if way.endswith("?")] == ["Goto b,${KEY},1 -7x-> SMS company-info ?"]
+
+
+def test_a_long_extension_is_cut_as_asterisk_does() -> None:
+    name = "9" * flow_walk.LONGEST_EXTEN
+    assert ways(drawn(a=f"s,1,Goto({name}8,1)\n{name},1,Playback(cut)"))[0] == "a -s-> Playback cut"
+
+
+@pytest.mark.parametrize(
+    ("depth", "expected", "place"),
+    [
+        (0, ["a -s-> … b,s"], "b,s,1"),
+        (1, ["a -s-> Playback b", "Playback b --> … c,s"], "c,s,1"),
+        (2, ["a -s-> Playback b", "Playback b --> Playback c", "Playback c --> the call ends"], "c,s,2"),
+    ],
+)
+def test_as_many_jumps_as_were_wanted_are_drawn(depth: int, expected: list[str], place: str) -> None:
+    """One within an extension is none."""
+    flow = drawn(
+        depth=depth,
+        a="s,1,Goto(s,3)\ns,3,Goto(b,s,1)",
+        b="s,1,Playback(b)\ns,2,Goto(c,s,1)",
+        c="s,1,Playback(c)",
+    )
+    assert ways(flow) == expected
+    assert flow.steps[-1].place == place
+
+
+def test_what_goes_round_says_where() -> None:
+    flow = drawn(a="s,1,Goto(b,s,1)", b="s,1,NoOp()\ns,2,Goto(a,s,1)")
+    assert places(flow) == [("goes round for ever", Kind.END, "a,s,1")]
+
+
+def test_callers_with_and_without_a_number_at_a_label() -> None:
+    rows = "[ Context 'a' created by 'pbx_config' ]\n  's' =>            1. Goto(100,here)  [a:1]\n"
+    for at, match in enumerate(("''", "'_48X.'")):
+        rows += f"  '100' (CID match {match}) =>  1. NoOp()  [a:2]\n     [here]           2. Playback({at})  [a:2]\n"
+    rows += "  '100' =>          1. Playback(all)  [a:3]\n"
+    flow = flow_draw.draw(dialplan.parse_show(rows), "a", exten="s", cards={})
+    assert ways(flow)[:3] == [
+        "a -s-> who calls?",
+        "who calls? -no number-> Playback 0",
+        "who calls? -caller _48X.-> Playback 1",
+    ]
+    assert places(flow)[0] == ("who calls?", Kind.CHOICE, "a,100,2")
+
+
+def test_callers_whose_extension_lacks_the_step_are_left_out_and_the_others_keep_their_names() -> None:
+    rows = "[ Context 'a' created by 'pbx_config' ]\n  's' =>            1. Goto(100,2)  [a:1]\n"
+    rows += "  '100' (CID match '_48X.') =>  1. Playback(pl)  [a:2]\n"
+    rows += "  '100' (CID match '_49X.') =>  1. NoOp()  [a:3]\n                    2. Playback(de)  [a:3]\n"
+    rows += "  '100' =>          1. NoOp()  [a:4]\n                    2. Playback(all)  [a:4]\n"
+    flow = flow_draw.draw(dialplan.parse_show(rows), "a", exten="s", cards={})
+    assert ways(flow)[:3] == [
+        "a -s-> who calls?",
+        "who calls? -caller _49X.-> Playback de",
+        "who calls? -others-> Playback all",
+    ]
+
+
 # --- what is made to explode --------------------------------------------------------------------------------------
 
 
