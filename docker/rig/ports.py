@@ -4,6 +4,7 @@ import random
 import socket
 
 LOWEST, HIGHEST = 15000, 32000
+RANGES = 22000  # from here on whole ranges: an Asterisk binds one of its ports only when a call wants it
 HOST = "127.0.0.1"
 
 
@@ -22,7 +23,7 @@ def free(count: int) -> list[int]:
     """Return so many free ports, all different; random, so that runs side by side seldom choose the same."""
     found: list[int] = []
     while len(found) < count:
-        port = random.randrange(LOWEST, HIGHEST, 2)
+        port = random.randrange(LOWEST, RANGES, 2)
         if port not in found and is_free(port):
             found.append(port)
     return found
@@ -31,6 +32,6 @@ def free(count: int) -> list[int]:
 def free_range(length: int) -> tuple[int, int]:
     """Return the first and the last port of a free range, the first one even as RTP wants it."""
     while True:
-        start = random.randrange(LOWEST, HIGHEST - length, 2)
+        start = random.randrange(RANGES, HIGHEST - length, 2)
         if all(is_free(port) for port in range(start, start + length)):
             return start, start + length - 1

@@ -1,6 +1,8 @@
 """Real SIP calls: sipp in a container, as a caller or as a phone that is called."""
 
+import collections.abc
 import dataclasses
+import functools
 import re
 import time
 import types
@@ -82,17 +84,24 @@ class Result:
 class Calls:
     """Calls that are under way; wait() for what becomes of them."""
 
-    def __init__(self, sipp: sipp_process.Process, deadline: float) -> None:
-        self._sipp = sipp
+    def __init__(self, start: collections.abc.Callable[[], sipp_process.Process], deadline: float) -> None:
+        self._start = start
+        self._sipp = start()
         self._end = time.monotonic() + deadline
 
     def finished(self) -> bool:
-        """Tell whether all calls are over."""
-        return self._sipp.finished()
+        """Tell whether all calls are over. Where somebody was quicker to take its port, sipp is started anew."""
+        if not self._sipp.finished():
+            return False
+        if self._sipp.messages() or TAKEN not in self._sipp.errors() or time.monotonic() > self._end:
+            return True
+        self.stop()
+        self._sipp = self._start()
+        return False
 
     def wait(self) -> Result:
         """Wait until all calls are over; raises errors.NotReady when they are not within the deadline."""
-        while not self._sipp.finished():
+        while not self.finished():
             if time.monotonic() > self._end:
                 said = self._sipp.errors()
                 self.stop()
@@ -159,7 +168,8 @@ def place_async(
             "MEDIA": _media(digits, talk),
         },
     )
-    sipp = sipp_process.Process(
+    start = functools.partial(
+        sipp_process.Process,
         scenario,
         [
             "-s",
@@ -179,7 +189,7 @@ def place_async(
         values={"caller": b'"' + name + b'" ' + shown if name else shown},
         files={"voice.ulaw": TONE} if talk else {},
     )
-    return Calls(sipp, deadline + 5)
+    return Calls(start, deadline + 5)
 
 
 def place(

@@ -102,8 +102,7 @@ def place(
         for number, how in calls.items():
             headers = {"X-Way": way, **how.get("headers", {})}
             under_way.append(sipp.place_async(asterisk, number, **{"hold": 5.0, **how, "headers": headers}))
-    for one in under_way:
-        result = one.wait()
+    for result in [one.wait() for one in under_way]:
         assert len(result.calls) == 1, result.errors
     asterisk.wait_for_no_channels(deadline=20)
 
