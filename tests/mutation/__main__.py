@@ -30,6 +30,7 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     "agi_sms/asterisk/config_answer.py": ("tests/unit/test_config_answer.py",),
     "agi_sms/asterisk/lateness.py": ("tests/unit/test_lateness.py",),
     "agi_sms/breaker.py": ("tests/unit/test_breaker.py",),
+    "agi_sms/clock_steps.py": ("tests/unit/test_clock_steps.py",),
     "agi_sms/config_routes.py": ("tests/unit/test_routes.py",),
     "agi_sms/config_words.py": (
         "tests/unit/test_config_words.py",
@@ -59,10 +60,35 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
         "tests/unit/test_dialplan_model.py",
         "tests/unit/test_flow_walk.py",
     ),
+    "agi_sms/doctor_arguments.py": (
+        "tests/unit/test_doctor_dialplan.py",
+        "tests/unit/test_doctor_words.py",
+    ),
+    "agi_sms/doctor_dialplan.py": (
+        "tests/unit/test_doctor_dialplan.py",
+        "tests/unit/test_doctor_modules.py",
+        "tests/unit/test_doctor_needs.py",
+        "tests/unit/test_doctor_words.py",
+    ),
+    "agi_sms/doctor_pbx.py": (
+        "tests/unit/test_doctor_modules.py",
+        "tests/unit/test_doctor_pbx.py",
+        "tests/unit/test_doctor_words.py",
+    ),
     "agi_sms/durations.py": ("tests/unit/test_durations.py",),
     "agi_sms/echoes.py": ("tests/unit/test_http_mask.py",),
+    "agi_sms/flow_layout.py": (
+        "tests/unit/test_flow_drawing.py",
+        "tests/unit/test_flow_layout.py",
+    ),
+    "agi_sms/flow_order.py": ("tests/unit/test_flow_order.py",),
     "agi_sms/flow_reach.py": (
         "tests/unit/test_flow_reach.py",
+        "tests/unit/test_flow_walk.py",
+        "tests/unit/test_flow_warnings.py",
+    ),
+    "agi_sms/flow_walk.py": (
+        "tests/unit/test_flow_readme.py",
         "tests/unit/test_flow_walk.py",
         "tests/unit/test_flow_warnings.py",
     ),
@@ -80,6 +106,7 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     ),
     "agi_sms/ids.py": ("tests/unit/test_ids.py",),
     "agi_sms/loopback.py": ("tests/unit/test_loopback.py",),
+    "agi_sms/message.py": ("tests/unit/test_message.py",),
     "agi_sms/node.py": (
         "tests/unit/test_plan.py",
         "tests/unit/test_resolution.py",
@@ -120,6 +147,11 @@ FILES: dict[str, tuple[str, ...]] = {  # pure files, and the tests that are to n
     "agi_sms/show_why.py": ("tests/unit/test_show_why.py",),
     "agi_sms/templates.py": ("tests/unit/test_text.py",),
     "agi_sms/text.py": ("tests/unit/test_text.py",),
+    "agi_sms/writing.py": (
+        "tests/unit/test_plan.py",
+        "tests/unit/test_resolution.py",
+        "tests/unit/test_text.py",
+    ),
 }
 COPIED = (
     "agi_sms",
