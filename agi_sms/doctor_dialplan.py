@@ -126,7 +126,8 @@ def _subroutines(read: Read, area: Area) -> Iterator[Finding]:
             yield area.error("dialplan.subroutine", what, mend)
         if changed:
             right = False
-            what = f"[{context}] is not the one of this version: {', '.join(changed)} differs"
+            differ = "differ" if changed[1:] else "differs"
+            what = f"[{context}] is not the one of this version: {', '.join(changed)} {differ}"
             yield area.warning("dialplan.shipped", what, mend)
     if right and called:
         yield area.ok("dialplan.subroutine", f"{named(sorted(f'[{one}]' for one in called))} as shipped")

@@ -16,6 +16,7 @@ import pytest
 
 from agi_sms import doctor
 from agi_sms import doctor_facts as facts
+from agi_sms.dialplan_listing import Dialplan
 from agi_sms.doctor_finding import Finding, Severity
 from tests.unit import wellness
 from tests.unit.wellness import AMI, ARI, FILES, GATEWAY, MODULES, NODE, PBX, world
@@ -51,6 +52,22 @@ def watchdog(value: str) -> dict[str, Any]:
 def arguments(*each: str, nodes: dict[str, Any] = TWO) -> dict[str, Any]:
     """Each in a step of its own."""
     return {"text": steps(ANSWERED, *(f"Gosub(agi-sms,s,1(desk,{one}))" for one in each)), "nodes": nodes}
+
+
+def switched(plan: Dialplan) -> Dialplan:
+    some = replace(plan.contexts["from-trunk"], switches=("Realtime/from-trunk@",))
+    return replace(plan, contexts={**plan.contexts, "from-trunk": some})
+
+
+def another(plan: Dialplan) -> Dialplan:
+    """With a step less in each extension of a subroutine."""
+    ours = plan.contexts["agi-sms-agi"]
+    fewer = tuple(replace(one, priorities=one.priorities[:-1]) for one in ours.extensions)
+    return replace(plan, contexts={**plan.contexts, "agi-sms-agi": replace(ours, extensions=fewer)})
+
+
+def cut(plan: Dialplan) -> Dialplan:
+    return replace(plan, cut=True)
 
 
 NO_ARI = {"pbx": {"main": {"ami": PBX["ami"]}}, "ari": None}
@@ -117,12 +134,25 @@ CASES: dict[str, dict[str, Any]] = {
     "trusted, of more endpoints": {"ari": trunks("acme", trust=True, count=2), "keep": "pjsip"},
     "trusted": {"ari": trunks("acme", trust=True), "keep": "pjsip"},
     "nobody enters a node": {"text": steps("Answer()")},
-    "a switch": {"text": "[from-trunk]\nexten => 100,1,Answer()\n", "switch": True},
+    "a switch": {"text": "[from-trunk]\nexten => 100,1,Answer()\n", "changed": switched},
     "subroutine not loaded": {
         "text": steps("Gosub(agi-sms-agi,s,1(desk))", ANSWERED),
         "subroutines": ("agi-sms-agi",),
         "agi": {},
+        "keep": "dialplan.subroutine",
     },
+    "subroutine of another version": {
+        "text": steps("Gosub(agi-sms-agi,s,1(desk))"),
+        "agi": {},
+        "changed": another,
+        "keep": "dialplan.subroutine",
+    },
+    "subroutine as shipped": {
+        "text": steps("Gosub(agi-sms-agi,s,1(desk))"),
+        "agi": {},
+        "keep": "dialplan.subroutine",
+    },
+    "a listing that has no end": {"text": steps(ANSWERED), "changed": cut},
     "application of a long name": {
         "text": f"{steps(ANSWERED)}[agi-sms]\nexten => s,1,Stasis({'a' * 70},x)\n",
         "subroutines": (),
@@ -208,13 +238,11 @@ def found(folder: Path, case: dict[str, Any]) -> Iterable[Finding]:
     whole, keep = more.pop("whole", False), more.pop("keep", "")
     tree = {key: more.pop(key) for key in ("nodes", "pbx", "agi", "hold_budget") if key in more}
     how = {key: more.pop(key) for key in ("subroutines",) if key in more}
-    switch = more.pop("switch", False)
+    changed = more.pop("changed", None)
     if "text" in more:
         more["plan"] = wellness.plan(more.pop("text"), **how)
-    if switch:
-        contexts = dict(more["plan"].contexts)
-        contexts["from-trunk"] = replace(contexts["from-trunk"], switches=("Realtime/from-trunk@",))
-        more["plan"] = replace(more["plan"], contexts=contexts)
+    if changed is not None:
+        more["plan"] = changed(more["plan"])
     if more.get("ari", ARI) is None or more.get("ami", AMI) is None:
         doors = {f"{name} main": "serving" for name in ("ari", "ami") if more.get(name, True) is not None}
         more["gateway"] = replace(GATEWAY, doors=doors)
